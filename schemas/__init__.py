@@ -1,0 +1,1 @@
+"""The event contract: what the services tell each other and other platforms, as models, a codec and a topic table."""

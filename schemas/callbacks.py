@@ -1,0 +1,25 @@
+"""A provider's callback, passed on raw: `backlot.provider-callbacks`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+from uuid import UUID
+
+from pydantic import Field
+
+from schemas.event import Event
+from schemas.topics import PROVIDER_CALLBACKS
+
+MAX_CALLBACK_BYTES = 256 * 1024
+
+
+class ProviderCallbackReceived(Event):
+    """The gateway checked the path token; the worker checks the signature over the raw body."""
+
+    type: ClassVar[str] = "dev.backlot.provider.callback_received.v1"
+    topic: ClassVar[str] = PROVIDER_CALLBACKS.name
+
+    provider: str
+    attempt_id: UUID | None = None
+    headers: dict[str, str]
+    body_base64: str = Field(max_length=MAX_CALLBACK_BYTES * 4 // 3 + 4)

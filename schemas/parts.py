@@ -1,0 +1,201 @@
+"""Values that several events share. Money is integer micro-units of `currency`; sizes are pixels and bytes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from schemas.event import Part
+
+MAX_PROMPT_BYTES = 512 * 1024
+"""At most this many bytes of prompts travel in one event; more is refused at the door."""
+
+
+class Kind(StrEnum):
+    """The kinds of media."""
+
+    IMAGE = "image"
+    TEXTURE = "texture"
+    ENVIRONMENT_MAP = "environment_map"
+    VIDEO = "video"
+    SFX = "sfx"
+    MUSIC = "music"
+    MODEL_3D = "model_3d"
+
+
+class AssetType(StrEnum):
+    """The Studio's asset types (R2, R108)."""
+
+    THUMBNAIL = "thumbnail"
+    OVERLAY = "overlay"
+    BANNER = "banner"
+    STORY_GRAPHIC = "story_graphic"
+    CLIP_COVER = "clip_cover"
+
+
+class Stage(StrEnum):
+    """Where a job is while it is processing (R17)."""
+
+    PROMPTING = "prompting"
+    GENERATING = "generating"
+    UPLOADING = "uploading"
+    PERSISTING = "persisting"
+
+
+class ErrorCode(StrEnum):
+    """Why an item or a job failed (R71)."""
+
+    AUTH_ERROR = "AUTH_ERROR"
+    RATE_LIMIT = "RATE_LIMIT"
+    CONTENT_POLICY = "CONTENT_POLICY"
+    TEMPORARY = "TEMPORARY"
+    TIMEOUT = "TIMEOUT"
+    INVALID_REQUEST = "INVALID_REQUEST"
+    PROVIDER_ERROR = "PROVIDER_ERROR"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
+    CORRUPT_OUTPUT = "CORRUPT_OUTPUT"
+    BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
+    STORAGE_ERROR = "STORAGE_ERROR"
+    SUBMIT_UNKNOWN = "SUBMIT_UNKNOWN"
+    CANCELLED = "CANCELLED"
+
+
+class VersionRef(Part):
+    """A brand kit or style capsule, pinned to the version the job was accepted with."""
+
+    id: UUID
+    version: int
+
+
+class Route(Part):
+    """Which providers may be used, in order; empty means the configured route."""
+
+    providers: list[str] = Field(default_factory=list)
+    fallback: bool = True
+
+
+class JobSpec(Part):
+    """What the client asked for, after its dialect was translated."""
+
+    kind: Kind
+    asset_type: AssetType | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    count: int = 1
+    width: int | None = None
+    height: int | None = None
+    format: str = "png"
+    seed: int | None = None
+    fit: Literal["crop", "pad", "exact_only"] = "crop"
+    template: str | None = None
+    template_version: str | None = None
+    variables: dict[str, str] = Field(default_factory=dict)
+    route: Route = Route()
+    visibility: Literal["public", "private"] = "private"
+    path: str | None = None
+    run: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class AssetContext(Part):
+    """What storage-service writes beside the bytes of every output of the job, known once its prompts are."""
+
+    user_id: UUID
+    kind: Kind
+    asset_type: AssetType | None = None
+    visibility: Literal["public", "private"] = "private"
+    brand_kit: VersionRef | None = None
+    style_capsule: VersionRef | None = None
+    path: str | None = None
+    run: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class PreparedItem(Part):
+    """One item's finished prompt. `blank` marks an item that had no prompt (R92): it is never generated."""
+
+    number: int
+    name: str | None = None
+    group: str | None = None
+    logical_name: str
+    prompt: str
+    negative_prompt: str | None = None
+    kind: Kind
+    width: int
+    height: int
+    format: str
+    seed: int | None = None
+    fit: Literal["crop", "pad", "exact_only"] = "crop"
+    template: str
+    template_version: str
+    template_sha256: str
+    prompt_sha256: str
+    headline: str | None = None
+    palette: list[str] = Field(default_factory=list)
+    blank: bool = False
+    warnings: list[str] = Field(default_factory=list)
+
+
+class QuotedItem(Part):
+    """The upper bound of one item's next attempt at its first usable route."""
+
+    number: int
+    provider: str
+    model: str
+    amount_micros: int = Field(ge=0)
+
+
+class Billing(Part):
+    """What an attempt cost: nothing, a final amount, or not yet known (the hold is then kept)."""
+
+    state: Literal["none", "final", "pending"]
+    amount_micros: int = Field(default=0, ge=0)
+    basis: Literal["estimated", "reported", "priced_from_usage"] = "reported"
+
+
+class Fit(Part):
+    """How native pixels became the asked ones."""
+
+    native_width: int
+    native_height: int
+    method: Literal["none", "crop", "pad"]
+    scale: float = 1.0
+    crop_share: float = 0.0
+
+
+class Output(Part):
+    """Bytes that were staged and checked. `content_sha256` is taken before signing, `sha256` is of what is stored."""
+
+    number: int
+    role: Literal["primary", "variant", "texture_map", "thumbnail"] = "primary"
+    staged_key: str
+    sha256: str
+    content_sha256: str
+    size: int
+    mime: str
+    width: int | None = None
+    height: int | None = None
+    duration_seconds: float | None = None
+
+
+class Lineage(Part):
+    """Which prompt made an asset: enough to make it again or to audit it."""
+
+    template: str
+    template_version: str
+    template_sha256: str
+    prompt_sha256: str
+    provider: str
+    model: str
+    seed: int | None = None
+
+
+class Requester(Part):
+    """With what another platform asked for the job: echoed, so that it can match the answer."""
+
+    source: str
+    id: str
+    idempotencykey: str | None = None
