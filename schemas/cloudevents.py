@@ -1,7 +1,7 @@
 """CloudEvents 1.0 on Kafka: binary mode for writing, binary and structured mode for reading.
 
-Binary mode puts the attributes into `ce_*` headers and the JSON data into the record's value (CloudEvents Kafka protocol binding 1.0.2,
-section 3.2). The record's key is the subject: a job's id, or the id of the aggregate where there is no job.
+Binary mode puts the attributes into `ce_*` headers and the JSON data into the value (CloudEvents Kafka protocol
+binding 1.0.2, section 3.2). The record's key is the subject: a job's id, or the aggregate's where there is no job.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from schemas.event import Event
 
-E = TypeVar("E", bound=Event, covariant=True)
+E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 SPECVERSION = "1.0"
 JSON_CONTENT = "application/json"
@@ -25,20 +25,20 @@ STRUCTURED_CONTENT = "application/cloudevents+json"
 
 
 @dataclass(frozen=True, slots=True)
-class CloudEvent(Generic[E]):
-    """An event with its envelope. `subject` is the record's key; `traceparent` is the W3C trace context that caused it."""
+class CloudEvent(Generic[E_co]):
+    """An event with its envelope. `subject` is the record's key, `traceparent` the W3C trace context of its cause."""
 
     id: UUID
     source: str
     subject: UUID
     tenant_id: UUID
     time: datetime
-    data: E
+    data: E_co
     traceparent: str | None = None
 
 
 class DecodeError(ValueError):
-    """A record that is no event of ours. `ours` says that it claims a type we know, so that its producer is at fault."""
+    """A record that is no event of ours. `ours`: it claims a type we know, so its producer or our model is at fault."""
 
     def __init__(self, reason: str, *, ours: bool = False) -> None:
         super().__init__(reason)

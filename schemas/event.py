@@ -14,7 +14,7 @@ class Part(BaseModel):
 
 
 class Event(Part):
-    """What happened, in the past tense. `type` is the versioned CloudEvents type and `topic` the one topic that carries it.
+    """What happened, in the past tense. `type` is its versioned CloudEvents type, `topic` the one that carries it.
 
     A breaking change is a new type beside the old one, never a change of this one.
     """

@@ -1,7 +1,7 @@
 """Events of provider-worker: `backlot.generations`.
 
-An attempt is one submission that may be billed. For each, exactly one of Completed, Failed, Cancelled is said. Attempt 0 stands for
-an item that ended before any attempt was quoted.
+An attempt is one submission that may be billed. For each, exactly one of Completed, Failed, Cancelled is said.
+Attempt 0 stands for an item that ended before any attempt was quoted.
 """
 
 from __future__ import annotations
