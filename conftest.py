@@ -1,0 +1,5 @@
+"""The one conftest: fixtures for every test come from stack/testing.py."""
+
+from __future__ import annotations
+
+pytest_plugins = ["stack.testing"]

@@ -1,0 +1,167 @@
+"""Fixtures with the real Kafka and the real PostgreSQL, loaded by the root ``conftest.py``.
+
+One server of each kind per test session, started when the first test asks for it: in containers when a Docker engine
+answers, otherwise as child processes of ours. Every test gets a database and topics of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import secrets
+import subprocess
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from stack.kafka import SETTINGS, Kafka
+from stack.ports import free_ports
+from stack.postgres import Postgres, programs
+
+POSTGRES_IMAGE = "postgres:18"
+KAFKA_IMAGE = "apache/kafka:4.1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """A running PostgreSQL; ``admin_url`` is a superuser's DSN to its database ``postgres``."""
+
+    admin_url: str
+
+    def url(self, database: str) -> str:
+        """DSN of another database on it."""
+        return urlunsplit(urlsplit(self.admin_url)._replace(path=f"/{database}"))
+
+    def execute(self, statement: str) -> None:
+        """Run one statement as superuser, outside of any transaction."""
+        command = [str(programs() / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.admin_url, "-c", statement]
+        subprocess.run(command, check=True, timeout=60)
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaServer:
+    """A running broker at ``bootstrap`` (host:port)."""
+
+    bootstrap: str
+
+    def create_topic(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
+        """Create a topic and wait until the broker has it."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(config))
+        for done in admin.create_topics([topic], operation_timeout=30).values():
+            done.result(30)
+
+
+class TopicFactory(Protocol):
+    """Makes a topic whose name begins with ``name`` and is like no other; returns the name."""
+
+    def __call__(self, name: str = "topic", *, partitions: int = 1, config: Mapping[str, str] | None = None) -> str: ...
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A PostgreSQL for the whole session."""
+    if docker_answers():
+        with _postgres_container() as container:
+            yield container
+        return
+    # Killed processes lose nothing without fsync, only killed machines do.
+    server = Postgres(tmp_path_factory.mktemp("postgres"), free_ports(1)[0], settings={"fsync": "off"})
+    asyncio.run(server.start())
+    try:
+        yield PostgresServer(server.url())
+    finally:
+        asyncio.run(server.stop())
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A Kafka broker for the whole session."""
+    if docker_answers():
+        with _kafka_container() as container:
+            yield container
+        return
+    server = Kafka(tmp_path_factory.mktemp("kafka"), *free_ports(2))
+    asyncio.run(server.start())
+    try:
+        yield KafkaServer(server.bootstrap)
+    finally:
+        asyncio.run(server.stop())
+
+
+@pytest.fixture
+def database_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """DSN (``postgresql://``) of an empty database that is dropped after the test, whoever is still connected."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+    try:
+        yield postgres_server.url(name)
+    finally:
+        postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def kafka_bootstrap(kafka_server: KafkaServer) -> str:
+    """host:port of the session's broker."""
+    return kafka_server.bootstrap
+
+
+@pytest.fixture
+def kafka_topic(kafka_server: KafkaServer) -> TopicFactory:
+    """Makes topics of this test's own: ``kafka_topic("jobs", partitions=3)``."""
+
+    def create(name: str = "topic", *, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
+        unique = f"{name}-{uuid.uuid4().hex[:12]}"
+        kafka_server.create_topic(unique, partitions, config or {})
+        return unique
+
+    return create
+
+
+@functools.cache
+def docker_answers() -> bool:
+    """Whether a Docker engine can be used from here."""
+    import docker  # type: ignore[import-untyped]  # noqa: PLC0415 - slow, and seldom there
+
+    try:
+        with contextlib.closing(docker.from_env(timeout=3)) as engine:
+            return bool(engine.ping())
+    except Exception:  # whatever is wrong with Docker, there is another way
+        return False
+
+
+@contextlib.contextmanager
+def _postgres_container() -> Iterator[PostgresServer]:
+    from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415
+
+    word = secrets.token_urlsafe(12)
+    container = PostgresContainer(POSTGRES_IMAGE, username="postgres", password=word, dbname="postgres", driver=None)
+    with container.with_command("postgres -c max_connections=200 -c fsync=off") as running:
+        yield PostgresServer(running.get_connection_url())
+
+
+@contextlib.contextmanager
+def _kafka_container() -> Iterator[KafkaServer]:
+    from testcontainers.core.container import DockerContainer  # noqa: PLC0415
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy  # noqa: PLC0415
+
+    port = free_ports(1)[0]  # chosen before the start, because the broker has to advertise it
+    container = DockerContainer(KAFKA_IMAGE).with_bind_ports(9092, port)
+    bootstrap = f"{container.get_container_host_ip()}:{port}"
+    settings = {
+        **SETTINGS,
+        "listeners": "PLAINTEXT://0.0.0.0:9092,CONTROLLER://127.0.0.1:9093",
+        "advertised.listeners": f"PLAINTEXT://{bootstrap}",
+        "controller.quorum.voters": "1@127.0.0.1:9093",
+    }
+    for key, value in settings.items():
+        container.with_env(f"KAFKA_{key.upper().replace('.', '_')}", value)
+    with container.waiting_for(LogMessageWaitStrategy("Kafka Server started")):
+        yield KafkaServer(bootstrap)
