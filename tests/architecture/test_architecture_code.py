@@ -1,0 +1,101 @@
+"""What a module may not do, wherever it stands. A rule is shown to see what it forbids before it is trusted."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.architecture import code_rules as rules
+from tests.architecture.source import at, is_test, modules, service_modules
+
+SEEN = [
+    pytest.param(rules.swallowed_errors, "try:\n    x()\nexcept Exception:\n    pass", id="except Exception: pass"),
+    pytest.param(rules.swallowed_errors, "try:\n    x()\nexcept:\n    'why'\n    pass", id="bare except"),
+    pytest.param(
+        rules.swallowed_errors, "for a in b:\n    try: x()\n    except (OSError, Exception): continue", id="in"
+    ),
+    pytest.param(rules.swallowed_errors, "with contextlib.suppress(Exception):\n    x()", id="suppress(Exception)"),
+    pytest.param(rules.pickled_data, "from pickle import loads", id="from pickle"),
+    pytest.param(rules.pickled_data, "import os, marshal", id="import marshal"),
+    pytest.param(rules.unsafe_yaml, "yaml.load(text, Loader=yaml.Loader)", id="yaml.load"),
+    pytest.param(rules.shell_commands, "subprocess.run('ls', shell=True)", id="shell=True"),
+    pytest.param(rules.shell_commands, "subprocess.run('ls', shell=anything)", id="shell=anything"),
+    pytest.param(rules.shell_commands, "os.system('ls')", id="os.system"),
+    pytest.param(rules.sql_statements, "q = '''\n  SELECT 1\n  FROM t'''", id="SQL text"),
+    pytest.param(rules.sql_statements, "await c.execute('UPDATE t SET a = 1')", id="UPDATE"),
+    pytest.param(rules.sql_statements, "from sqlalchemy import select", id="from sqlalchemy"),
+    pytest.param(rules.sql_statements, "import sqlalchemy as sa", id="import sqlalchemy"),
+    pytest.param(rules.subscriptions_by_default, "broker.subscriber('t', batch=True)", id="no policy"),
+    pytest.param(rules.subscriptions_by_default, "broker.subscriber('t', ack_policy=None)", id="policy None"),
+    pytest.param(rules.subscriptions, "@broker.subscriber('t')\ndef f(m): ...", id="subscriber"),
+    pytest.param(rules.subscriptions, "AIOKafkaConsumer('t')", id="consumer"),
+    pytest.param(rules.rooms_without_meaning, "class JobManager: ...", id="JobManager"),
+    pytest.param(rules.rooms_without_meaning, "class BaseHandler: ...", id="BaseHandler"),
+    pytest.param(rules.rooms_without_meaning, "class _Utils: ...", id="_Utils"),
+]
+
+PASSED = [
+    pytest.param(rules.swallowed_errors, "try:\n    x()\nexcept Exception:\n    log.exception('x')", id="logged"),
+    pytest.param(rules.swallowed_errors, "try:\n    x()\nexcept FileNotFoundError:\n    pass", id="narrow"),
+    pytest.param(rules.swallowed_errors, "with suppress(ProcessLookupError):\n    x()", id="narrow suppress"),
+    pytest.param(rules.pickled_data, "import json", id="json"),
+    pytest.param(rules.unsafe_yaml, "yaml.safe_load(text)", id="safe_load"),
+    pytest.param(rules.shell_commands, "subprocess.run(['ls'], shell=False)", id="shell=False"),
+    pytest.param(rules.sql_statements, "from sqlalchemy.ext.asyncio import AsyncConnection", id="AsyncConnection"),
+    pytest.param(rules.sql_statements, "'Select a brand kit from the list'", id="prose"),
+    pytest.param(rules.subscriptions_by_default, "broker.subscriber('t', ack_policy=AckPolicy.MANUAL)", id="manual"),
+    pytest.param(rules.subscriptions, "consume(broker, topics)", id="through the chassis"),
+    pytest.param(rules.rooms_without_meaning, "class Database: ...", id="Database"),
+    pytest.param(rules.rooms_without_meaning, "class BasementView: ...", id="BasementView"),
+]
+
+
+@pytest.mark.parametrize(("rule", "code"), SEEN)
+def test_a_rule_sees_what_it_forbids(rule: rules.Rule, code: str) -> None:
+    assert list(rule(ast.parse(code)))
+
+
+@pytest.mark.parametrize(("rule", "code"), PASSED)
+def test_a_rule_lets_the_rest_pass(rule: rules.Rule, code: str) -> None:
+    assert not list(rule(ast.parse(code)))
+
+
+def test_no_error_is_swallowed() -> None:
+    assert broken_by(rules.swallowed_errors) == []
+
+
+def test_no_data_is_read_by_a_format_that_runs_code() -> None:
+    assert broken_by(rules.pickled_data) == []
+    assert broken_by(rules.unsafe_yaml) == []
+
+
+def test_no_command_goes_through_a_shell() -> None:
+    assert broken_by(rules.shell_commands) == []
+
+
+def test_no_class_is_named_for_being_there() -> None:
+    assert broken_by(rules.rooms_without_meaning) == []
+
+
+def test_no_subscription_relies_on_the_default_acknowledgement() -> None:
+    assert broken_by(rules.subscriptions_by_default, "libs") == []
+
+
+def test_a_service_subscribes_through_the_chassis_alone() -> None:
+    found = [at(path, line) for _, path, tree in service_modules() for line in rules.subscriptions(tree)]
+    assert found == []
+
+
+def test_sql_stands_only_in_the_store_and_the_migrations() -> None:
+    found = [
+        at(path, line)
+        for service, path, tree in service_modules()
+        if path.relative_to(service.package).parts[0].removesuffix(".py") not in {"store", "migrations"}
+        for line in rules.sql_statements(tree)
+    ]
+    assert found == []
+
+
+def broken_by(rule: rules.Rule, *roots: str) -> list[str]:
+    return [at(path, line) for path, tree in modules(*roots) for line in rule(tree) if not is_test(path)]
