@@ -36,6 +36,16 @@ class AssetType(StrEnum):
     CLIP_COVER = "clip_cover"
 
 
+ASSET_SIZES: dict[AssetType, tuple[int, int]] = {
+    AssetType.THUMBNAIL: (1280, 720),
+    AssetType.OVERLAY: (1920, 1080),
+    AssetType.BANNER: (1200, 480),
+    AssetType.STORY_GRAPHIC: (1080, 1920),
+    AssetType.CLIP_COVER: (1080, 1080),
+}
+"""Width and height of each asset type in pixels; the stored file has exactly these (R108)."""
+
+
 class Stage(StrEnum):
     """Where a job is while it is processing (R17)."""
 
