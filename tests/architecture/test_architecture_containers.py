@@ -1,0 +1,104 @@
+"""docker-compose.yml runs the system that stack/ runs: the same servers, every service, nothing secret in the file."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from chassis.migrations import READER_ROLE
+from stack.jars import pinned
+from tests.architecture.source import ROOT, Service, services
+
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+CONTAINERS: dict[str, Any] = COMPOSE["services"]
+EXAMPLE = dict(
+    line.split("=", 1)
+    for line in (ROOT / "deploy/docker/example.env").read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith("#")
+)
+DATABASES = (ROOT / "deploy/docker/make-databases.sh").read_text(encoding="utf-8")
+VARIABLE = re.compile(r"\$\{(\w+)(?::?[-?][^}]*)?\}")
+
+each_service = pytest.mark.parametrize("service", services(), ids=lambda service: service.folder.name)
+
+
+def test_the_containers_are_kafka_postgres_and_the_five_services() -> None:
+    assert set(CONTAINERS) == {"kafka", "postgres"} | {service.folder.name for service in services()}
+
+
+def test_kafka_is_the_one_that_runs_without_containers() -> None:
+    """A behaviour that was tested on one version is not promised on another."""
+    version = next(jar.version for jar in pinned() if jar.artifact == "kafka-clients")
+    assert CONTAINERS["kafka"]["image"] == f"apache/kafka:{version}"
+
+
+@each_service
+def test_a_service_is_built_by_the_one_dockerfile(service: Service) -> None:
+    build = CONTAINERS[service.folder.name]["build"]
+    assert build["dockerfile"] == "deploy/docker/Dockerfile"
+    assert build["args"] == {"SERVICE": service.package.name}
+
+
+@each_service
+def test_a_service_may_write_its_volumes_alone(service: Service) -> None:
+    container = CONTAINERS[service.folder.name]
+    assert container["read_only"] is True
+    assert container["cap_drop"] == ["ALL"]
+
+
+@each_service
+def test_a_service_has_a_database_and_a_role_of_its_own(service: Service) -> None:
+    name = service.package.name
+    password = f"{name.upper()}_DATABASE_PASSWORD"
+    url = CONTAINERS[service.folder.name]["environment"][f"{name.upper()}_DATABASE_URL"]
+    assert url == f"postgresql://{name}:${{{password}}}@postgres:5432/{name}"
+    assert f'make_database {name} "${password}"' in DATABASES
+
+
+def test_the_role_that_requests_read_as_is_made() -> None:
+    """A service's own role may not create roles in a container."""
+    assert f"CREATE ROLE {READER_ROLE} NOLOGIN" in DATABASES
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_container_says_whether_it_is_healthy(name: str) -> None:
+    """What waits for it would otherwise start too early."""
+    assert CONTAINERS[name]["healthcheck"]["test"][0] == "CMD"
+
+
+def test_the_worker_hands_bytes_to_the_storage_through_one_volume() -> None:
+    mounts = {name: set(CONTAINERS[name]["volumes"]) for name in ("provider-worker", "storage-service")}
+    folder = CONTAINERS["storage-service"]["environment"]["BACKLOT_OBJECTS_DIR"]
+    assert mounts["provider-worker"] & mounts["storage-service"] == {f"objects:{folder}"}
+
+
+def test_every_volume_has_a_name() -> None:
+    """An unnamed one is lost with its container."""
+    used = {mount.partition(":")[0] for one in CONTAINERS.values() for mount in one.get("volumes", ())}
+    assert {name for name in used if not name.startswith("./")} == set(COMPOSE["volumes"])
+
+
+def test_every_secret_comes_from_the_environment() -> None:
+    found = {
+        f"{name} {variable}": value
+        for name, one in CONTAINERS.items()
+        for variable, value in one["environment"].items()
+        if re.search(r"SECRET|PASSWORD|_KEY$", variable) and not VARIABLE.match(str(value))
+    }
+    assert found == {}
+
+
+def test_a_missing_secret_is_said_in_words() -> None:
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    required = set(re.findall(r"\$\{(\w+):\?[^}]+\}", text))
+    secret = {name for name in VARIABLE.findall(text) if re.search(r"SECRET|PASSWORD|_KEY$", name)}
+    assert secret <= required
+
+
+def test_the_example_names_every_variable_that_is_required() -> None:
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"\$\{(\w+):\?", text)) <= set(EXAMPLE)
+    assert set(EXAMPLE) <= set(VARIABLE.findall(text))
