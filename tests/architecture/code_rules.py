@@ -12,6 +12,7 @@ BROAD = {"Exception", "BaseException"}
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
 UNSAFE_YAML = {"load", "load_all", "full_load", "full_load_all", "unsafe_load", "unsafe_load_all"}
 SHELLS = {("os", "system"), ("os", "popen"), ("subprocess", "getoutput"), ("subprocess", "getstatusoutput")}
+LOG_LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 CONNECTIONS = {"AsyncConnection", "AsyncEngine"}
 SQL = re.compile(
     r"\s*(SELECT\s.+\bFROM\b|INSERT\s+INTO\s|UPDATE\s.+\bSET\b|DELETE\s+FROM\s|WITH\s.+\bAS\s*\(|CREATE\s+TABLE\s)",
@@ -84,6 +85,25 @@ def rooms_without_meaning(tree: ast.Module) -> Iterator[int]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and words.search(node.name):
             yield node.lineno
+
+
+def log_events_in_prose(tree: ast.Module) -> Iterator[int]:
+    """A log event that is a sentence or is put together: it can be neither counted nor searched for."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _called(node)[0] == "log" and _called(node)[1] in LOG_LEVELS and node.args:
+            event = node.args[0]
+            named = isinstance(event, ast.Constant) and re.fullmatch(r"[a-z][a-z0-9_]*", str(event.value))
+            if not named and not isinstance(event, ast.Name | ast.IfExp):
+                yield node.lineno
+
+
+def money_as_float(tree: ast.Module) -> Iterator[int]:
+    """An amount in micro-units that is not an integer: sums of floats do not come out even."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AnnAssign | ast.arg) and node.annotation is not None:
+            name = node.arg if isinstance(node, ast.arg) else ast.unparse(node.target)
+            if name.endswith("micros") and re.search(r"\b(float|Decimal)\b", ast.unparse(node.annotation)):
+                yield node.lineno
 
 
 def _is_broad(node: ast.expr | None) -> bool:

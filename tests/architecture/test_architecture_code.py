@@ -33,6 +33,10 @@ SEEN = [
     pytest.param(rules.rooms_without_meaning, "class JobManager: ...", id="JobManager"),
     pytest.param(rules.rooms_without_meaning, "class BaseHandler: ...", id="BaseHandler"),
     pytest.param(rules.rooms_without_meaning, "class _Utils: ...", id="_Utils"),
+    pytest.param(rules.log_events_in_prose, "log.info(f'stored {asset}')", id="f-string"),
+    pytest.param(rules.log_events_in_prose, "log.warning('Kafka is away', retry_in=1)", id="sentence"),
+    pytest.param(rules.money_as_float, "class Hold:\n    amount_micros: float | None = None", id="float field"),
+    pytest.param(rules.money_as_float, "def capture(amount_micros: Decimal): ...", id="Decimal argument"),
 ]
 
 PASSED = [
@@ -48,6 +52,9 @@ PASSED = [
     pytest.param(rules.subscriptions, "consume(broker, topics)", id="through the chassis"),
     pytest.param(rules.rooms_without_meaning, "class Database: ...", id="Database"),
     pytest.param(rules.rooms_without_meaning, "class BasementView: ...", id="BasementView"),
+    pytest.param(rules.log_events_in_prose, "log.info('asset_stored', asset=asset)", id="event"),
+    pytest.param(rules.log_events_in_prose, "math.log(x)", id="a logarithm"),
+    pytest.param(rules.money_as_float, "def capture(amount_micros: int): ...", id="int"),
 ]
 
 
@@ -76,6 +83,14 @@ def test_no_command_goes_through_a_shell() -> None:
 
 def test_no_class_is_named_for_being_there() -> None:
     assert broken_by(rules.rooms_without_meaning) == []
+
+
+def test_a_log_event_is_one_name_and_its_facts_are_fields() -> None:
+    assert broken_by(rules.log_events_in_prose) == []
+
+
+def test_money_is_whole_micro_units() -> None:
+    assert broken_by(rules.money_as_float) == []
 
 
 def test_no_subscription_relies_on_the_default_acknowledgement() -> None:

@@ -19,7 +19,7 @@ ADDRESSES = re.compile(
 MACHINE_PATHS = re.compile(r"(?:^|[^\w.])/(?:work|farm|root|home/\w+|Users/\w+)/", re.MULTILINE)
 # The project speaks of itself: how its work is organised changes, and a reader has no use for it.
 ORGANISATION = re.compile(
-    r"\b(?:this sess[i]on|the CE[O]|subagen[t]|steering rep[o]|before-sto[p]|iss[u]e #?\d+|in your brie[f])\b"
+    r"\b(?:this sess[i]on|the CE[O]|subagen[t]|steering rep[o]|before-sto[p]|iss[u]e #?\d{1,2}|in your brie[f])\b"
     r"|\.librar[y]/",
     re.IGNORECASE,
 )
@@ -48,7 +48,7 @@ FINE = [
     (ADDRESSES, "https://www.apache.org/licenses/LICENSE-2.0"),
     (ADDRESSES, "uv pip compile --no-emit-index-url"),
     (MACHINE_PATHS, "frameworks/work/net, s3://bucket/root/x"),
-    (ORGANISATION, "an issue of the day; a session of SQLAlchemy"),
+    (ORGANISATION, "an issue of the day; a session of SQLAlchemy; aiokafka issue 1017"),
     (UNFINISHED, "assert true_name"),
 ]
 
