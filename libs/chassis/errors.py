@@ -1,7 +1,5 @@
 """The errors a service raises, one small tree with codes; foreign errors are translated into it where they enter."""
 
-# ruff: noqa: N818 - named for what a caller did or met, as its code is
-
 from __future__ import annotations
 
 from collections.abc import Sequence
