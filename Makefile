@@ -9,9 +9,16 @@ PYTHON ?=
 export PYTHON
 
 BIN := .venv/bin
-# A mark is written when all of a lock is in; it is older than the lock as soon as the lock changes.
-RUN := .venv/.installed-run
-DEV := .venv/.installed-dev
+# A mark is written when its step is done; it is out of date as soon as the file that the step reads changes.
+RUN := .venv/.run-lock-installed
+OURS := .venv/.our-packages-installed
+KAFKA := .venv/.kafka-prepared
+DEV := .venv/.dev-lock-installed
+
+# The marks of an environment whose Python went away count for nothing.
+ifneq ($(shell test -x $(BIN)/python && echo there),there)
+.PHONY: $(RUN)
+endif
 
 .PHONY: help
 help: ## explain these commands
@@ -19,8 +26,16 @@ help: ## explain these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 	@echo; echo "PYTHON=/path/to/python3.12 chooses the Python; ARGS=\"...\" goes on to what test, demo and bench start."
 
-$(RUN): requirements.lock pyproject.toml
+$(RUN): requirements.lock
 	@scripts/setup run
+	@touch $@
+
+$(OURS): pyproject.toml $(RUN)
+	@scripts/setup ours
+	@touch $@
+
+$(KAFKA): stack/kafka.lock $(OURS)
+	@scripts/setup kafka
 	@touch $@
 
 $(DEV): requirements-dev.lock $(RUN)
@@ -28,10 +43,10 @@ $(DEV): requirements-dev.lock $(RUN)
 	@touch $@
 
 .PHONY: setup
-setup: $(RUN) ## make .venv from requirements.lock: all that the demo and the system need
+setup: $(OURS) $(KAFKA) ## make .venv from requirements.lock: all that the demo and the system need
 
 .PHONY: setup-dev
-setup-dev: $(DEV) ## add requirements-dev.lock: what tests and checks need
+setup-dev: setup $(DEV) ## add requirements-dev.lock: what tests and checks need
 
 .PHONY: demo
 demo: setup ## start everything, make the five pictures of a brand kit, save them in demo-output/, stop

@@ -63,10 +63,10 @@ def sql_statements(tree: ast.Module) -> Iterator[int]:
             yield node.lineno
 
 
-def subscriptions_by_default(tree: ast.Module) -> Iterator[int]:
-    """A subscriber without an acknowledgement policy of its own: the default commits before the work is done."""
+def brokers_by_default(tree: ast.Module) -> Iterator[int]:
+    """A broker without an acknowledgement policy: FastStream's own commits an offset before the work is done."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _called(node)[1] == "subscriber":
+        if isinstance(node, ast.Call) and _called(node)[1] == "KafkaBroker":
             policy = [keyword for keyword in node.keywords if keyword.arg == "ack_policy"]
             if not policy or (isinstance(policy[0].value, ast.Constant) and policy[0].value.value is None):
                 yield node.lineno

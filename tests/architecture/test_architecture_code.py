@@ -26,8 +26,8 @@ SEEN = [
     pytest.param(rules.sql_statements, "await c.execute('UPDATE t SET a = 1')", id="UPDATE"),
     pytest.param(rules.sql_statements, "from sqlalchemy import select", id="from sqlalchemy"),
     pytest.param(rules.sql_statements, "import sqlalchemy as sa", id="import sqlalchemy"),
-    pytest.param(rules.subscriptions_by_default, "broker.subscriber('t', batch=True)", id="no policy"),
-    pytest.param(rules.subscriptions_by_default, "broker.subscriber('t', ack_policy=None)", id="policy None"),
+    pytest.param(rules.brokers_by_default, "KafkaBroker('k:9092')", id="no policy"),
+    pytest.param(rules.brokers_by_default, "kafka.KafkaBroker('k:9092', ack_policy=None)", id="policy None"),
     pytest.param(rules.subscriptions, "@broker.subscriber('t')\ndef f(m): ...", id="subscriber"),
     pytest.param(rules.subscriptions, "AIOKafkaConsumer('t')", id="consumer"),
     pytest.param(rules.rooms_without_meaning, "class JobManager: ...", id="JobManager"),
@@ -48,7 +48,7 @@ PASSED = [
     pytest.param(rules.shell_commands, "subprocess.run(['ls'], shell=False)", id="shell=False"),
     pytest.param(rules.sql_statements, "from sqlalchemy.ext.asyncio import AsyncConnection", id="AsyncConnection"),
     pytest.param(rules.sql_statements, "'Select a brand kit from the list'", id="prose"),
-    pytest.param(rules.subscriptions_by_default, "broker.subscriber('t', ack_policy=AckPolicy.MANUAL)", id="manual"),
+    pytest.param(rules.brokers_by_default, "KafkaBroker(url, ack_policy=AckPolicy.NACK_ON_ERROR)", id="policy named"),
     pytest.param(rules.subscriptions, "consume(broker, topics)", id="through the chassis"),
     pytest.param(rules.rooms_without_meaning, "class Database: ...", id="Database"),
     pytest.param(rules.rooms_without_meaning, "class BasementView: ...", id="BasementView"),
@@ -93,8 +93,8 @@ def test_money_is_whole_micro_units() -> None:
     assert broken_by(rules.money_as_float) == []
 
 
-def test_no_subscription_relies_on_the_default_acknowledgement() -> None:
-    assert broken_by(rules.subscriptions_by_default, "libs") == []
+def test_no_broker_relies_on_the_default_acknowledgement() -> None:
+    assert broken_by(rules.brokers_by_default) == []
 
 
 def test_a_service_subscribes_through_the_chassis_alone() -> None:
