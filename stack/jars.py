@@ -16,6 +16,7 @@ from stack.errors import DownloadError
 
 Progress = Callable[[int, int], None]
 
+TIMESTAMP = 315_532_800  # 1980: Java takes a class archive only for jars of the same time, whoever fetched them
 LOCK = Path(__file__).with_name("kafka.lock")
 
 
@@ -67,7 +68,7 @@ def fetch(cache: Path, lock: Path = LOCK, *, progress: Progress = lambda done, o
     folder.mkdir(parents=True, exist_ok=True)
     absent = missing(cache, lock)
     if absent:
-        with _alone(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".incoming-") as incoming:
+        with alone_in(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".incoming-") as incoming:
             _download(missing(cache, lock), Path(incoming), folder, progress)
     jars = pinned(lock)
     with ThreadPoolExecutor(4) as pool:
@@ -76,7 +77,9 @@ def fetch(cache: Path, lock: Path = LOCK, *, progress: Progress = lambda done, o
 
 def _download(jars: list[Jar], incoming: Path, folder: Path, progress: Progress) -> None:
     def fetch_one(jar: Jar) -> None:
-        _verified(jar, _from_maven(jar, incoming)).replace(folder / jar.file)
+        path = _verified(jar, _from_maven(jar, incoming))
+        os.utime(path, (TIMESTAMP, TIMESTAMP))
+        path.replace(folder / jar.file)
 
     progress(0, len(jars))
     with ThreadPoolExecutor(8) as pool:
@@ -109,7 +112,8 @@ def _verified(jar: Jar, path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    with (folder / ".fetch.lock").open("w") as file:
+def alone_in(folder: Path) -> Iterator[None]:
+    """Let one process at a time add files to a folder of the cache."""
+    with (folder / ".writer.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

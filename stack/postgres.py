@@ -12,7 +12,7 @@ import signal
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -31,12 +31,15 @@ SETTINGS: Mapping[str, str] = {
     "effective_cache_size": "1GB",
     "io_method": "sync",  # three I/O workers more gain nothing on two cores
     "jit": "off",
+    "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] %d ",
+    "max_logical_replication_workers": "0",
     "max_connections": "200",
     "max_parallel_workers_per_gather": "0",
     "max_wal_senders": "0",
     "max_wal_size": "1GB",
     "random_page_cost": "1.1",
+    "recovery_init_sync_method": "syncfs",  # after kill -9: one call in place of an fsync per file, thousands of them
     "shared_buffers": "128MB",
     "timezone": "UTC",
     "wal_level": "minimal",
@@ -64,13 +67,22 @@ class Postgres:
     Killed at any moment, itself or its owner, it starts again on the same folder with everything that was committed.
     """
 
-    def __init__(self, folder: Path, port: int, *, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        *,
+        log: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        inherit: Sequence[int] = (),
+    ) -> None:
         self.folder = folder.resolve()
         self.port = port
-        self.log = self.folder / "postgres.log"
+        self.log = log or self.folder / "postgres.log"
         self._settings = {**SETTINGS, **(settings or {})}
         self._data = self.folder / "data"
         self._fresh = self.folder / "data.new"
+        self._inherit = tuple(inherit)
         self._lock = FolderLock(self.folder)
         self._child: Child | None = None
         self._sockets = self.folder / "s"
@@ -117,6 +129,7 @@ class Postgres:
             if await self._answers(deadline):
                 return
             if time.monotonic() > deadline or pause > 2:
+                await self._child.stop(signal.SIGINT, 10)
                 raise ServerError(f"PostgreSQL did not start:\n{tail(self.log)}")
             # The server before it was killed and its processes are just going: PostgreSQL refuses to start beside them.
             await asyncio.sleep(pause)
@@ -187,7 +200,7 @@ class Postgres:
             [programs() / "initdb", *how, *locale, "-D", data],
             log=self.log,
             account=self._account(),
-            inherit=[self._lock.descriptor],
+            inherit=[self._lock.descriptor, *self._inherit],
         )
         await asyncio.to_thread(self._put_in_place, word, data)
 
@@ -222,17 +235,19 @@ class Postgres:
             log=self.log,
             account=account,
             death_signal=signal.SIGINT,
-            inherit=[self._lock.descriptor],
+            inherit=[self._lock.descriptor, *self._inherit],
             cwd=Path("/"),
         )
 
     async def _answers(self, deadline: float) -> bool:
         """True when it takes connections; False when it has ended or the time is up."""
+        pause = 0.02
         while self.child.returncode is None and time.monotonic() < deadline:
             try:
                 await (await self._connect()).close()
             except (OSError, asyncpg.PostgresError):
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(pause)
+                pause = min(0.2, pause * 1.3)  # each refusal is a line in the log of a long recovery
             else:
                 return True
         return False

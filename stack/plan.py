@@ -1,0 +1,168 @@
+"""What a start is going to do, decided before anything starts: settings read, ports chosen, all that is wrong found."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import psutil
+
+from stack import ports, state
+from stack.errors import StackError, StartRefusedError
+from stack.java import java
+from stack.postgres import programs
+from stack.services import CONTROLLER_PORT, KAFKA_PORT, OFFSETS, POSTGRES_PORT, SERVICES
+
+DEFAULT_PORT = 8700
+KAFKA_SETTING = "KAFKA_BOOTSTRAP_SERVERS"
+PORT_SETTING = "BACKLOT_PORT"
+HOME_SETTING = "BACKLOT_HOME"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``ports``: offset (stack/services.py) → port; ``kafka`` and ``databases``: what others run for us."""
+
+    ports: Mapping[int, int]
+    kafka: str | None
+    databases: Mapping[str, str]
+
+    @property
+    def needs_kafka(self) -> bool:
+        """Whether we run the broker."""
+        return self.kafka is None
+
+    @property
+    def needs_postgres(self) -> bool:
+        """Whether at least one service has no database of its own."""
+        return len(self.databases) < len(SERVICES)
+
+
+def home_folder(environ: Mapping[str, str]) -> Path:
+    """The state folder: ``BACKLOT_HOME``, else ``.backlot`` in the current folder."""
+    return Path(environ.get(HOME_SETTING) or ".backlot").expanduser().absolute()
+
+
+def make_home(home: Path) -> None:
+    """Make the state folder, closed to other users; StartRefusedError when it cannot be written."""
+    try:
+        # Root's server runs as another user, who has to pass through; what is secret in here has a mode of its own.
+        home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+        (home / "logs").mkdir(mode=0o700, exist_ok=True)
+        (home / "objects").mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StartRefusedError([f"The state folder {home} cannot be made: {error.strerror}."]) from error
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise StartRefusedError([f"The state folder {home} cannot be written by this user."])
+
+
+def make_plan(home: Path, port: int | None, environ: Mapping[str, str]) -> Plan:
+    """The plan for a start over ``home``, which is ours already; StartRefusedError with every problem there is."""
+    problems: list[str] = []
+    base = _noted(problems, lambda: _base_port(port, environ))
+    kafka = environ.get(KAFKA_SETTING) or None
+    databases = {spec.package: url for spec in SERVICES if (url := environ.get(f"{spec.prefix}DATABASE_URL"))}
+    chosen = _choose_ports(home, base) if base is not None else {}
+    plan = Plan(chosen, kafka, databases)
+    problems += _ports_in_use(plan)
+    problems += _missing_programs(plan)
+    problems += _outside_problems(plan)
+    if problems:
+        raise StartRefusedError(problems)
+    return plan
+
+
+def _noted(problems: list[str], read: Callable[[], int]) -> int | None:
+    try:
+        return read()
+    except ValueError as error:
+        problems.append(str(error))
+        return None
+
+
+def _base_port(port: int | None, environ: Mapping[str, str]) -> int:
+    text = str(port) if port is not None else environ.get(PORT_SETTING) or str(DEFAULT_PORT)
+    highest = 65_535 - OFFSETS[-1]
+    if not text.isascii() or not text.isdigit() or int(text) > highest:
+        raise ValueError(f"{PORT_SETTING} is {text!r}: it has to be a number up to {highest}, or 0 for free ports.")
+    return int(text)
+
+
+def _choose_ports(home: Path, base: int) -> dict[int, int]:
+    if base != 0:
+        return {offset: base + offset for offset in OFFSETS}
+    kept = {offset: port for offset, port in state.read_ports(home).items() if ports.is_free(port)}
+    lacking = [offset for offset in OFFSETS if offset not in kept]
+    chosen = kept | dict(zip(lacking, ports.free_ports(len(lacking)), strict=True))
+    state.write_ports(home, chosen)
+    return chosen
+
+
+def _ports_in_use(plan: Plan) -> Iterator[str]:
+    names = {spec.internal: f"{spec.name}, internal" for spec in SERVICES}
+    names |= {spec.public: spec.name for spec in SERVICES if spec.public is not None}
+    if plan.needs_kafka:
+        names |= {KAFKA_PORT: "kafka", CONTROLLER_PORT: "kafka's controller"}
+    if plan.needs_postgres:
+        names |= {POSTGRES_PORT: "postgres"}
+    for offset, port in sorted(plan.ports.items()):
+        if offset in names and not ports.is_free(port):
+            yield f"Port {port} ({names[offset]}) is in use{_listener(port)}. End it, or set {PORT_SETTING}=0."
+
+
+def _listener(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
+                return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    except (psutil.Error, OSError):
+        pass  # another user's process: its name is not ours to see
+    return ""
+
+
+def _missing_programs(plan: Plan) -> Iterator[str]:
+    wanted = [java] if plan.needs_kafka else []
+    wanted += [programs] if plan.needs_postgres else []
+    for look_for in wanted:
+        try:
+            look_for()
+        except StackError as error:
+            yield str(error)
+
+
+def _outside_problems(plan: Plan) -> Iterator[str]:
+    for server in plan.kafka.split(",") if plan.kafka else []:
+        host, _, port = server.strip().rpartition(":")
+        if not host or not port.isdigit():
+            yield f"{KAFKA_SETTING} has {server!r}: it has to be host:port, several with commas between."
+        elif trouble := _unreachable(host.strip("[]"), int(port)):
+            yield f"Kafka at {server} ({KAFKA_SETTING}) cannot be reached: {trouble}."
+    for package, url in plan.databases.items():
+        if trouble := _database_trouble(url):
+            yield f"{package.upper()}_DATABASE_URL: {trouble}."
+
+
+def _database_trouble(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or 5432
+    except ValueError as error:
+        return f"it is no address ({error})"
+    if parts.scheme not in {"postgresql", "postgres"} or len(parts.path) < 2:
+        return "it has to look like postgresql://user:password@host:port/database"
+    if host is None or "host" in parse_qs(parts.query):  # a unix socket; the service will say it if it is not there
+        return None
+    trouble = _unreachable(host, port)
+    return f"{host}:{port} cannot be reached: {trouble}" if trouble else None
+
+
+def _unreachable(host: str, port: int) -> str | None:
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+    except OSError as error:
+        return str(error.strerror or error)
+    return None

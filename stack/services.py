@@ -1,0 +1,41 @@
+"""The five services: their names, their packages, their ports. One line each, in the order they are started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """One service. ``internal``, ``public``: ports as distances from the base port; ``wave``: who starts together."""
+
+    name: str
+    internal: int
+    public: int | None = None
+    wave: int = 0
+
+    @property
+    def package(self) -> str:
+        """What ``python -m`` starts; also the name of its database."""
+        return self.name.replace("-", "_")
+
+    @property
+    def prefix(self) -> str:
+        """The beginning of its own settings in the environment."""
+        return f"{self.package.upper()}_"
+
+
+SERVICES = (
+    ServiceSpec("cost-ledger", internal=14),
+    ServiceSpec("storage-service", internal=13, public=1),
+    ServiceSpec("provider-worker", internal=12),
+    ServiceSpec("prompt-service", internal=11),
+    # Last, so that the door opens when there is somebody behind it.
+    ServiceSpec("api-gateway", internal=10, public=0, wave=1),
+)
+KAFKA_PORT, CONTROLLER_PORT, POSTGRES_PORT = 20, 21, 22
+OFFSETS = sorted(
+    {KAFKA_PORT, CONTROLLER_PORT, POSTGRES_PORT}
+    | {service.internal for service in SERVICES}
+    | {service.public for service in SERVICES if service.public is not None}
+)

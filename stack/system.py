@@ -1,0 +1,220 @@
+"""The whole system on one machine: Kafka, PostgreSQL, five services; started in order, kept running, ended in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from stack import state
+from stack.detached import start_detached, stop
+from stack.errors import ServerError, StackError
+from stack.jars import Progress
+from stack.kafka import Kafka
+from stack.ownership import FolderLock
+from stack.plan import KAFKA_SETTING, Plan, home_folder, make_home, make_plan
+from stack.ports import LOOPBACK
+from stack.postgres import Postgres
+from stack.services import CONTROLLER_PORT, KAFKA_PORT, POSTGRES_PORT, SERVICES, ServiceSpec
+from stack.state import Secrets, StackInfo
+from stack.supervision import Keeper, Program, Service, service_command
+
+__all__ = ["StackInfo", "System", "start_detached", "stop"]
+
+
+class System:
+    """The system over one state folder, owned by this process; an async context manager, or ``start`` and ``stop``.
+
+    ``home``: None is ``BACKLOT_HOME`` or ``.backlot``. ``port``: base port, 0 for free ones, None is ``BACKLOT_PORT``
+    or 8700. ``env`` is laid over this process's environment, ``service_env`` (service name → variables) over what that
+    service gets. ``on_event`` hears one sentence per thing that happens. Start it from the main thread: its processes
+    end with the thread that started them.
+    """
+
+    def __init__(
+        self,
+        home: Path | None = None,
+        *,
+        port: int | None = None,
+        env: Mapping[str, str] | None = None,
+        service_env: Mapping[str, Mapping[str, str]] | None = None,
+        on_event: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
+        self._environ = {**os.environ, **(env or {})}
+        self.home = (home or home_folder(self._environ)).absolute()
+        self.on_event = on_event
+        self._port = port
+        self._service_env = service_env or {}
+        self._lock = FolderLock(self.home)
+        self._keepers: dict[str, Keeper] = {}
+        self._info: StackInfo | None = None
+
+    @property
+    def info(self) -> StackInfo:
+        """What ``stack.json`` holds; StackError before the system is ready."""
+        if self._info is None:
+            raise StackError("The system is not running.")
+        return self._info
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Name → pid of every process as it is now, the owner under ``supervisor``."""
+        return {"supervisor": os.getpid(), **{name: keeper.program.child.pid for name, keeper in self._keepers.items()}}
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Return when everything is ready.
+
+        StartRefusedError lists all that is wrong before anything is started; FolderHeldError says who has the folder;
+        ServerError and DownloadError say what did not start and why. After an error nothing is left running.
+        """
+        began = time.monotonic()
+        make_home(self.home)
+        await self._lock.acquire()
+        try:
+            await self._start_all()
+        except BaseException:
+            await self.stop()
+            raise
+        self.on_event(f"backlot ready in {time.monotonic() - began:.1f} s: {self.info.gateway}")
+
+    async def stop(self) -> None:
+        """End the services, the gateway first, then Kafka and PostgreSQL. Harmless when nothing runs."""
+        state.remove_info(self.home)
+        self._info = None
+        for wave in sorted({spec.wave for spec in SERVICES}, reverse=True):
+            await self._stop(spec.name for spec in SERVICES if spec.wave == wave)
+        await self._stop(("kafka", "postgres"))
+        self._lock.release()
+
+    async def _start_all(self) -> None:
+        plan = await asyncio.to_thread(make_plan, self.home, self._port, self._environ)
+        secrets = await asyncio.to_thread(self._prepare_folder)
+        kafka, postgres = self._servers(plan)
+        await _all(self._start_server("kafka", kafka), self._start_server("postgres", postgres))
+        inside = [spec.package for spec in SERVICES if spec.package not in plan.databases]
+        if postgres is not None:
+            await postgres.ensure_databases(inside)
+        bootstrap = kafka.bootstrap if kafka else str(plan.kafka)
+        urls = {**plan.databases, **({name: postgres.socket_url(name) for name in inside} if postgres else {})}
+        shared = self._shared_env(plan, secrets, bootstrap)
+        for wave in sorted({spec.wave for spec in SERVICES}):
+            together = [spec for spec in SERVICES if spec.wave == wave]
+            await _all(*(self._start_service(spec, plan, shared, urls[spec.package]) for spec in together))
+        public = {**plan.databases, **({name: postgres.url(name) for name in inside} if postgres else {})}
+        self._info = StackInfo(
+            gateway=_origin(plan.ports[0]),
+            assets=shared["ASSET_PUBLIC_URL"],
+            api_key=shared["API_GATEWAY_BOOTSTRAP_KEY"],
+            kafka=bootstrap,
+            databases=public,
+            processes=self.pids,
+            home=str(self.home),
+        )
+        self._note_pids()
+
+    def _servers(self, plan: Plan) -> tuple[Kafka | None, Postgres | None]:
+        inherit = [self._lock.descriptor]
+        kafka = Kafka(
+            self.home / "kafka",
+            plan.ports[KAFKA_PORT],
+            plan.ports[CONTROLLER_PORT],
+            log=state.log_file(self.home, "kafka"),
+            inherit=inherit,
+            progress=self._fetch_progress(),
+        )
+        postgres = Postgres(
+            self.home / "postgres",
+            plan.ports[POSTGRES_PORT],
+            log=state.log_file(self.home, "postgres"),
+            inherit=inherit,
+        )
+        return kafka if plan.needs_kafka else None, postgres if plan.needs_postgres else None
+
+    async def _start_server(self, name: str, server: Kafka | Postgres | None) -> None:
+        if server is not None:
+            await self._start(name, server, server.start)
+
+    async def _start_service(self, spec: ServiceSpec, plan: Plan, shared: Mapping[str, str], url: str) -> None:
+        own = {f"{spec.prefix}DATABASE_URL": url, f"{spec.prefix}INTERNAL_PORT": str(plan.ports[spec.internal])}
+        if spec.public is not None:
+            own[f"{spec.prefix}HTTP_PORT"] = str(plan.ports[spec.public])
+        service = Service(
+            spec.name,
+            service_command(spec.package),
+            env={**shared, **own, **self._service_env.get(spec.name, {})},
+            internal_port=plan.ports[spec.internal],
+            log=state.log_file(self.home, spec.name),
+            inherit=[self._lock.descriptor],
+        )
+        await self._start(spec.name, service, service.run)
+
+    async def _start(self, name: str, program: Program, start: Callable[[], Awaitable[None]]) -> None:
+        began = time.monotonic()
+        keeper = Keeper(name, program, tell=self.on_event, changed=self._note_pids)
+        self._keepers[name] = keeper
+        await start()
+        self.on_event(f"{name} ready in {time.monotonic() - began:.1f} s")
+        keeper.keep()
+
+    async def _stop(self, names: Iterable[str]) -> None:
+        keepers = [keeper for name in names if (keeper := self._keepers.pop(name, None))]
+        await asyncio.gather(*(keeper.stop() for keeper in keepers))
+
+    def _shared_env(self, plan: Plan, secrets: Secrets, bootstrap: str) -> dict[str, str]:
+        """What every service is told. Where the environment says something itself, it is right."""
+        ours = {
+            "BACKLOT_SECRET": secrets.secret,
+            "BACKLOT_OBJECTS_DIR": str(self.home / "objects"),
+            "ASSET_PUBLIC_URL": _origin(plan.ports[1]),
+            "API_GATEWAY_BOOTSTRAP_KEY": secrets.api_key,
+            "PROVIDER_WORKER_SANDBOX_DIR": str(self.home / "sandbox"),
+        }
+        fixed = {KAFKA_SETTING: bootstrap}
+        fixed |= {f"{spec.package.upper()}_URL": _origin(plan.ports[spec.internal]) for spec in SERVICES}
+        given = {name: value for name, value in self._environ.items() if value or name not in ours}
+        return {**ours, **given, **fixed}
+
+    def _prepare_folder(self) -> Secrets:
+        for name in ("kafka", "postgres", *(spec.name for spec in SERVICES)):
+            state.turn_over(state.log_file(self.home, name))
+        return state.keep_secrets(self.home)
+
+    def _note_pids(self) -> None:
+        if self._info is not None:
+            self._info = replace(self._info, processes=self.pids)
+            state.write_info(self.home, self._info)
+
+    def _fetch_progress(self) -> Progress:
+        def tell(done: int, of: int) -> None:
+            if done in {0, of}:
+                self.on_event(f"kafka: fetched {done} of {of} jars")
+
+        return tell
+
+
+async def _all(*starts: Awaitable[None]) -> None:
+    """Wait for all, then raise everything that went wrong as one error."""
+    results = await asyncio.gather(*starts, return_exceptions=True)
+    errors = [result for result in results if isinstance(result, BaseException)]
+    if len(errors) == 1 or any(not isinstance(error, StackError) for error in errors):
+        raise next((error for error in errors if not isinstance(error, StackError)), errors[0])
+    if errors:
+        raise ServerError("\n".join(str(error) for error in errors))
+
+
+def _origin(port: int) -> str:
+    return f"http://{LOOPBACK}:{port}"
