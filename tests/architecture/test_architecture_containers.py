@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from chassis.migrations import READER_ROLE
+from chassis.settings import ServiceSettings, variable
 from stack.jars import pinned
 from tests.architecture.source import ROOT, Service, services
 
@@ -20,6 +22,7 @@ EXAMPLE = dict(
     if line and not line.startswith("#")
 )
 DATABASES = (ROOT / "deploy/docker/make-databases.sh").read_text(encoding="utf-8")
+ADDRESSES = {f"{service.package.name.upper()}_URL" for service in services()}
 VARIABLE = re.compile(r"\$\{(\w+)(?::?[-?][^}]*)?\}")
 
 each_service = pytest.mark.parametrize("service", services(), ids=lambda service: service.folder.name)
@@ -56,6 +59,22 @@ def test_a_service_has_a_database_and_a_role_of_its_own(service: Service) -> Non
     url = CONTAINERS[service.folder.name]["environment"][f"{name.upper()}_DATABASE_URL"]
     assert url == f"postgresql://{name}:${{{password}}}@postgres:5432/{name}"
     assert f'make_database {name} "${password}"' in DATABASES
+
+
+@each_service
+def test_a_service_is_told_all_that_it_must_know_and_nothing_it_does_not_read(service: Service) -> None:
+    settings = settings_of(service)
+    readable = {variable(settings, name) for name in settings.model_fields}
+    required = {variable(settings, name) for name, field in settings.model_fields.items() if field.is_required()}
+    told = CONTAINERS[service.folder.name]["environment"]
+    assert required <= set(told)
+    assert {name for name in told if name.startswith(f"{service.package.name.upper()}_")} <= readable | ADDRESSES
+
+
+def settings_of(service: Service) -> type[ServiceSettings]:
+    module = importlib.import_module(f"{service.package.name}.settings")
+    own = [one for one in vars(module).values() if isinstance(one, type) and one.__module__ == module.__name__]
+    return next(one for one in own if issubclass(one, ServiceSettings))
 
 
 def test_the_role_that_requests_read_as_is_made() -> None:
