@@ -1,0 +1,194 @@
+"""What the gateway hears: every event becomes facts, and the facts go to the projection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from api_gateway.facts import JOB, Fact, FactKind
+from schemas.cloudevents import CloudEvent
+from schemas.event import Event
+from schemas.events import (
+    AssetDeleted,
+    AssetStored,
+    AssetStoreFailed,
+    AssetVisibilityChanged,
+    BudgetRefused,
+    CostRecorded,
+    CostReserved,
+    GenerationCancelled,
+    GenerationCompleted,
+    GenerationFailed,
+    GenerationProgressed,
+    GenerationQuoted,
+    GenerationSettled,
+    GenerationSkipped,
+    GenerationStarted,
+    PromptsPrepared,
+    PromptsRejected,
+)
+from schemas.parts import Output
+
+
+def facts_of(event: CloudEvent[Event]) -> list[Fact]:
+    """What `event` says of the job it belongs to; nothing, where it is about no job."""
+    translate = HEARD[type(event.data)]
+    return translate(event.data, event.time)
+
+
+def _prepared(event: PromptsPrepared, _: datetime) -> list[Fact]:
+    items = [
+        {
+            "number": item.number,
+            "name": item.name,
+            "group": item.group,
+            "blank": item.blank,
+            "prompt_version": f"{item.template}@{item.template_version}",
+            "warnings": item.warnings,
+        }
+        for item in event.items
+    ]
+    return [Fact(JOB, 0, FactKind.PREPARED, 0, {"items": items, "warnings": event.warnings})]
+
+
+def _rejected(event: PromptsRejected, _: datetime) -> list[Fact]:
+    return [Fact(JOB, 0, FactKind.REJECTED, 0, {"code": event.code.value, "message": event.message})]
+
+
+def _quoted(event: GenerationQuoted, _: datetime) -> list[Fact]:
+    items = [[item.number, item.provider, item.model, item.amount_micros] for item in event.items]
+    return _of_several(event, FactKind.QUOTED, [item.number for item in event.items], {"items": items})
+
+
+def _reserved(event: CostReserved, _: datetime) -> list[Fact]:
+    body = {"items": event.items, "amount": event.amount_micros}
+    return _of_several(event, FactKind.RESERVED, event.items, body)
+
+
+def _refused(event: BudgetRefused, _: datetime) -> list[Fact]:
+    return _of_several(event, FactKind.REFUSED, event.items, {"items": event.items})
+
+
+def _of_several(
+    event: GenerationQuoted | CostReserved | BudgetRefused, kind: FactKind, numbers: list[int], body: dict[str, Any]
+) -> list[Fact]:
+    if not numbers:
+        return []
+    return [Fact(min(numbers), event.attempt, kind, 0, {**body, "currency": event.currency})]
+
+
+def _started(event: GenerationStarted, _: datetime) -> list[Fact]:
+    body = {"provider": event.provider, "model": event.model}
+    return [Fact(event.item, event.attempt, FactKind.STARTED, 0, body)]
+
+
+def _progressed(event: GenerationProgressed, _: datetime) -> list[Fact]:
+    return [Fact(event.item, event.attempt, FactKind.PROGRESSED, event.progress, {})]
+
+
+def _skipped(event: GenerationSkipped, _: datetime) -> list[Fact]:
+    return [Fact(event.item, 0, FactKind.SKIPPED, 0, {"asset_id": str(event.asset_id)})]
+
+
+def _completed(event: GenerationCompleted, _: datetime) -> list[Fact]:
+    body = {
+        "final": event.final,
+        "primary": _primary(event.outputs),
+        "flags": event.flags,
+        "provider": event.lineage.provider,
+        "model": event.lineage.model,
+        "lineage": event.lineage.model_dump(mode="json"),
+    }
+    return [Fact(event.item, event.attempt, FactKind.COMPLETED, 0, body)]
+
+
+def _primary(outputs: Sequence[Output]) -> int | None:
+    numbers = [output.number for output in outputs if output.role == "primary"]
+    return numbers[0] if numbers else None
+
+
+def _failed(event: GenerationFailed, _: datetime) -> list[Fact]:
+    body = {
+        "final": event.final,
+        "code": event.code.value,
+        "message": event.message,
+        "stage": event.stage.value,
+        "provider": event.provider,
+        "model": event.model,
+    }
+    return [Fact(event.item, event.attempt, FactKind.FAILED, 0, body)]
+
+
+def _cancelled(event: GenerationCancelled, _: datetime) -> list[Fact]:
+    body = {"final": True, "code": event.code.value, "message": event.message, "stage": event.stage.value}
+    return [Fact(event.item, event.attempt, FactKind.CANCELLED, 0, body)]
+
+
+def _settled(event: GenerationSettled, _: datetime) -> list[Fact]:
+    return [Fact(event.item, event.attempt, FactKind.SETTLED, 0, {"amount": event.billing.amount_micros})]
+
+
+def _stored(event: AssetStored, at: datetime) -> list[Fact]:
+    body = {
+        "asset_id": str(event.asset_id),
+        "role": event.role,
+        "late": event.late,
+        "version": event.version,
+        "revision": event.revision,
+        "url": event.url,
+        "is_public": event.is_public,
+        "logical_name": event.logical_name,
+        "sha256": event.sha256,
+        "mime": event.mime,
+        "file_size": event.file_size,
+        "width": event.width,
+        "height": event.height,
+        "duration_seconds": event.duration_seconds,
+        "at": at.isoformat(),
+    }
+    return [Fact(event.item, event.attempt, FactKind.STORED, event.output, body)]
+
+
+def _store_failed(event: AssetStoreFailed, _: datetime) -> list[Fact]:
+    body = {"code": event.code.value, "message": event.message}
+    return [Fact(event.item, event.attempt, FactKind.STORE_FAILED, event.output, body)]
+
+
+def _visibility(event: AssetVisibilityChanged, _: datetime) -> list[Fact]:
+    if event.job_id is None:
+        return []
+    body = {"revision": event.revision, "is_public": event.is_public, "url": event.url}
+    return [Fact(JOB, 0, FactKind.VISIBILITY, event.revision, body, event.asset_id)]
+
+
+def _deleted(event: AssetDeleted, _: datetime) -> list[Fact]:
+    if event.job_id is None:
+        return []
+    return [Fact(JOB, 0, FactKind.DELETED, event.revision, {"revision": event.revision}, event.asset_id)]
+
+
+def _recorded(event: CostRecorded, _: datetime) -> list[Fact]:
+    body = {"captured": event.captured_micros, "currency": event.currency}
+    return [Fact(event.item, event.attempt, FactKind.RECORDED, 0, body)]
+
+
+HEARD: Mapping[type[Event], Callable[[Any, datetime], list[Fact]]] = {
+    PromptsPrepared: _prepared,
+    PromptsRejected: _rejected,
+    GenerationQuoted: _quoted,
+    GenerationStarted: _started,
+    GenerationProgressed: _progressed,
+    GenerationSkipped: _skipped,
+    GenerationCompleted: _completed,
+    GenerationFailed: _failed,
+    GenerationCancelled: _cancelled,
+    GenerationSettled: _settled,
+    AssetStored: _stored,
+    AssetStoreFailed: _store_failed,
+    AssetVisibilityChanged: _visibility,
+    AssetDeleted: _deleted,
+    CostReserved: _reserved,
+    BudgetRefused: _refused,
+    CostRecorded: _recorded,
+}

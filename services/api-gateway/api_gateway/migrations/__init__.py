@@ -1,0 +1,1 @@
+"""Revisions of api-gateway's schema."""

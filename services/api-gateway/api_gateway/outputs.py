@@ -1,0 +1,75 @@
+"""The stored outputs of a job, as the newest revision of each asset shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from api_gateway.facts import Fact, FactKind
+
+_ORDER = {"primary": 0, "variant": 1, "texture_map": 2, "thumbnail": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One stored output. Sizes are bytes and pixels, the duration seconds; `stored_at` is RFC 3339."""
+
+    asset_id: UUID
+    item: int
+    attempt: int
+    number: int
+    role: str
+    late: bool
+    version: int
+    revision: int
+    url: str
+    is_public: bool
+    deleted: bool
+    logical_name: str
+    sha256: str
+    mime: str
+    file_size: int
+    width: int | None
+    height: int | None
+    duration_seconds: float | None
+    stored_at: str
+
+
+def stored(facts: Sequence[Fact], revisions: Mapping[UUID, Fact]) -> list[Output]:
+    """The outputs among an item's `facts`, the primary first."""
+    found = [_output(fact, revisions) for fact in facts if fact.kind is FactKind.STORED]
+    return sorted(found, key=lambda output: (_ORDER[output.role], output.attempt, output.number))
+
+
+def _output(fact: Fact, revisions: Mapping[UUID, Fact]) -> Output:
+    body = fact.body
+    asset_id = UUID(body["asset_id"])
+    newest = revisions.get(asset_id, fact)
+    shown = _shown(newest, body)
+    return Output(
+        asset_id=asset_id,
+        item=fact.item,
+        attempt=fact.attempt,
+        number=fact.output,
+        role=body["role"],
+        late=body["late"],
+        version=body["version"],
+        revision=newest.body["revision"],
+        url=shown["url"],
+        is_public=shown["is_public"],
+        deleted=newest.kind is FactKind.DELETED,
+        logical_name=body["logical_name"],
+        sha256=body["sha256"],
+        mime=body["mime"],
+        file_size=body["file_size"],
+        width=body["width"],
+        height=body["height"],
+        duration_seconds=body["duration_seconds"],
+        stored_at=body["at"],
+    )
+
+
+def _shown(newest: Fact, stored_body: Mapping[str, Any]) -> Mapping[str, Any]:
+    return newest.body if newest.kind is FactKind.VISIBILITY else stored_body

@@ -1,0 +1,216 @@
+"""The job people see, as a pure function of its facts: any order and any repetition of events gives the same job."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from api_gateway.facts import Fact, FactKind
+from api_gateway.history import History, end_of, prepared_items, read
+from api_gateway.items import DONE, OPEN, Closing, Failure, ItemState, item_state
+from api_gateway.lifecycle import TERMINAL, Status
+from api_gateway.outputs import Output, stored
+from schemas.parts import ErrorCode, Stage
+
+
+class CancelState(StrEnum):
+    """What became of a request to stop (R22)."""
+
+    REQUESTED = "cancel_requested"
+    CANCELLED = "cancelled"
+    ANYWAY = "completed_anyway"
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """A request to stop and what it came to. `amount_micros` is None while nobody can say."""
+
+    reason: str
+    state: CancelState
+    charged: Literal["yes", "no", "unknown"]
+    amount_micros: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """The whole job. Amounts are micro-units of `currency`; `reserved_micros` is all that was ever held for it.
+
+    `sealed`: its status is final. `settled`: no hold is open and none can come, so its cost is final too.
+    """
+
+    status: Status
+    stage: Stage | None
+    progress: int
+    items: tuple[ItemState, ...]
+    estimated_micros: int | None
+    reserved_micros: int
+    actual_micros: int
+    currency: str
+    settled: bool
+    error: Failure | None
+    cancellation: Cancellation | None
+    late_outputs: tuple[Output, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def sealed(self) -> bool:
+        return self.status in TERMINAL
+
+
+def state(facts: Collection[Fact]) -> JobState:
+    """The job that `facts` make. Every slot may come once; their order means nothing."""
+    known = read(facts)
+    judged = _judged(facts, known)
+    closing = _closing(known)
+    items = _items(judged, known, closing)
+    status, error = _verdict(judged, items, closing)
+    settled = status in TERMINAL and _settled(known, items)
+    actual = sum(sum(item.captured.values()) for item in known.items.values())
+    return JobState(
+        status=status,
+        stage=_stage(items) if status is Status.PROCESSING else None,
+        progress=_progress(status, items),
+        items=items,
+        estimated_micros=_estimated(items),
+        reserved_micros=known.reserved_micros,
+        actual_micros=actual,
+        currency=known.currency,
+        settled=settled,
+        error=error,
+        cancellation=_cancellation(known, status, settled, actual),
+        late_outputs=_late_outputs(known, items) if status in TERMINAL else (),
+        warnings=_warnings(known),
+    )
+
+
+def _judged(facts: Iterable[Fact], known: History) -> History:
+    """What the verdict rests on: all facts, or those that were there when the gateway gave up."""
+    given_up = known.job.get(FactKind.GAVE_UP)
+    if given_up is None:
+        return known
+    slots = {tuple(slot) for slot in given_up.body["known"]}
+    return read(fact for fact in facts if fact.slot[:4] in slots and fact.asset_id is None)
+
+
+def _closing(known: History) -> Closing | None:
+    if FactKind.GAVE_UP not in known.job:
+        return None
+    if _reason(known) == "deadline":
+        return Closing(ErrorCode.TIMEOUT, "The deadline passed before this was done")
+    return Closing(ErrorCode.CANCELLED, "Cancelled before this was done")
+
+
+def _reason(known: History) -> str | None:
+    request = known.job.get(FactKind.CANCEL_REQUESTED)
+    return None if request is None else request.body["reason"]
+
+
+def _items(judged: History, known: History, closing: Closing | None) -> tuple[ItemState, ...]:
+    prepared = prepared_items(judged) or ()
+    return tuple(item_state(item, judged, known, closing) for item in prepared)
+
+
+def _verdict(judged: History, items: Sequence[ItemState], closing: Closing | None) -> tuple[Status, Failure | None]:
+    rejected = judged.job.get(FactKind.REJECTED)
+    if rejected is not None:
+        failure = Failure(rejected.body["code"], rejected.body["message"], Stage.PROMPTING)
+        return _ended_empty(failure, _reason(judged))
+    if FactKind.PREPARED not in judged.job:
+        if closing is None:
+            return (Status.PROCESSING if judged.items else Status.QUEUED), None
+        return _ended_empty(Failure(closing.code, closing.message, Stage.PROMPTING), _reason(judged))
+    if any(item.status in OPEN for item in items):
+        return Status.PROCESSING, None
+    return _sealed(judged, items)
+
+
+def _sealed(judged: History, items: Sequence[ItemState]) -> tuple[Status, Failure | None]:
+    done = sum(item.status in DONE for item in items)
+    if items and done == len(items):
+        return Status.COMPLETED, None
+    failure = _first_failure(items)
+    if done:
+        return Status.PARTIAL, failure
+    return _ended_empty(failure, _reason(judged))
+
+
+def _ended_empty(failure: Failure, reason: str | None) -> tuple[Status, Failure | None]:
+    """A job of which nothing was made was cancelled, if its user asked for that, and has failed otherwise."""
+    if reason == "user" or failure.code == ErrorCode.CANCELLED:
+        return Status.CANCELLED, None
+    return Status.FAILED, failure
+
+
+def _first_failure(items: Sequence[ItemState]) -> Failure:
+    """The failure the job shows: a passed deadline first, then what failed, then what was cancelled."""
+    errors = [item.error for item in items if item.error is not None]
+    if not errors:
+        return Failure(ErrorCode.INVALID_REQUEST, "There was nothing to make", Stage.PROMPTING)
+    return min(errors, key=lambda error: _GRAVITY.get(error.code, 1))
+
+
+_GRAVITY = {ErrorCode.TIMEOUT.value: 0, ErrorCode.CANCELLED.value: 2}
+
+
+def _stage(items: Sequence[ItemState]) -> Stage:
+    """The stage of whatever is furthest behind."""
+    order = list(Stage)
+    behind = (order.index(item.stage) for item in items if item.status in OPEN)
+    return order[min(behind, default=0)]
+
+
+def _progress(status: Status, items: Sequence[ItemState]) -> int:
+    if status in {Status.COMPLETED, Status.PARTIAL}:
+        return 100
+    return min(99, sum(item.progress for item in items) // len(items)) if items else 0
+
+
+def _estimated(items: Sequence[ItemState]) -> int | None:
+    quoted = [item.estimated_micros for item in items if item.estimated_micros is not None]
+    return sum(quoted) if quoted else None
+
+
+def _settled(known: History, items: Sequence[ItemState]) -> bool:
+    """Every attempt up to an item's last has its hold closed, or was refused one; nothing quoted owes nothing."""
+    if FactKind.REJECTED in known.job:
+        return True
+    numbers = {item.number for item in items} | set(known.items)
+    return all(_item_settled(known, number) for number in numbers)
+
+
+def _item_settled(known: History, number: int) -> bool:
+    item = known.of(number)
+    end = end_of(item.facts)
+    if end is None:
+        return not item.quotes
+    return all(attempt in item.captured or attempt in item.refused for attempt in range(1, end.attempt + 1))
+
+
+def _cancellation(known: History, status: Status, settled: bool, actual: int) -> Cancellation | None:
+    reason = _reason(known)
+    if reason is None:
+        return None
+    charged: Literal["yes", "no", "unknown"] = "yes" if actual else "no" if settled else "unknown"
+    return Cancellation(reason, _cancel_state(status), charged, None if charged == "unknown" else actual)
+
+
+def _cancel_state(status: Status) -> CancelState:
+    if status not in TERMINAL:
+        return CancelState.REQUESTED
+    return CancelState.ANYWAY if status is Status.COMPLETED else CancelState.CANCELLED
+
+
+def _late_outputs(known: History, items: Sequence[ItemState]) -> tuple[Output, ...]:
+    """What was stored for items that had ended otherwise by then, or was found by settling a bill."""
+    shown = {output.asset_id for item in items for output in item.outputs}
+    found: list[Output] = []
+    for number in sorted(known.items):
+        found += [output for output in stored(known.of(number).facts, known.revisions) if output.asset_id not in shown]
+    return tuple(found)
+
+
+def _warnings(known: History) -> tuple[str, ...]:
+    prepared = known.job.get(FactKind.PREPARED)
+    return () if prepared is None else tuple(prepared.body["warnings"])

@@ -1,0 +1,520 @@
+"""A model of the other four services: it makes the histories that the gateway may hear, and knows how they ended.
+
+Who may say what, and when, follows the contract of the events: provider-worker alone numbers attempts, each item has
+one final event in its life, the ledger answers every quote whole, a hold is closed by `billing` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from random import Random
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from schemas.event import Event
+from schemas.events import (
+    AssetDeleted,
+    AssetStored,
+    AssetStoreFailed,
+    AssetVisibilityChanged,
+    BudgetRefused,
+    CostRecorded,
+    CostReserved,
+    GenerationCancelled,
+    GenerationCompleted,
+    GenerationFailed,
+    GenerationProgressed,
+    GenerationQuoted,
+    GenerationSettled,
+    GenerationSkipped,
+    GenerationStarted,
+    PromptsPrepared,
+    PromptsRejected,
+)
+from schemas.parts import (
+    AssetContext,
+    Billing,
+    ErrorCode,
+    Fit,
+    Kind,
+    Lineage,
+    Output,
+    PreparedItem,
+    QuotedItem,
+    Stage,
+)
+
+JOB = UUID("01890000-0000-7000-8000-0000000000a1")
+USER = UUID("01890000-0000-7000-8000-0000000000b1")
+PRICE = 40_000
+HASH = "ab" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """The gateway's own request to stop, at the moment it was made."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What happened to one job, in the order it happened, and what it came to.
+
+    `ended` says how each item ended (`completed`, `skipped`, `failed` or `cancelled`); it is empty when there were no
+    prompts, and then `rejected` says why. `captured` is what the provider was paid.
+    """
+
+    told: tuple[Event | CancelRequested, ...]
+    ended: dict[int, str]
+    rejected: ErrorCode | None
+    captured: int
+
+    @property
+    def cancel(self) -> CancelRequested | None:
+        return next((entry for entry in self.told if isinstance(entry, CancelRequested)), None)
+
+
+@dataclass(slots=True)
+class _Item:
+    number: int
+    blank: bool
+    attempt: int = 0
+    phase: str = "new"  # new, quoted, ready, running, ended
+    previous: tuple[ErrorCode, str] | None = None
+    ended: str | None = None
+    waiting: set[int] = field(default_factory=set)  # outputs not yet stored
+    primary: int | None = None
+
+
+@dataclass(slots=True)
+class _Services:
+    """The services' common state. Every action tells its events and returns."""
+
+    random: Random
+    count: int
+    told: list[Event | CancelRequested] = field(default_factory=list)
+    items: dict[int, _Item] = field(default_factory=dict)
+    prepared: bool = False
+    planned: bool = False
+    rejected: ErrorCode | None = None
+    cancel: str | None = None
+    worker_knows: bool = False
+    prompts_know: bool = False
+    quotes: list[tuple[int, list[int], int]] = field(default_factory=list)
+    bills: list[tuple[int, int, int]] = field(default_factory=list)
+    pending: list[tuple[int, int]] = field(default_factory=list)
+    uploads: list[tuple[int, int, int, bool]] = field(default_factory=list)
+    assets: list[UUID] = field(default_factory=list)
+    revisions: dict[UUID, int] = field(default_factory=dict)
+    captured: int = 0
+
+    def actions(self) -> Iterator[Callable[[], None]]:
+        """All that can happen next, whatever the order of services."""
+        if not self.prepared and self.rejected is None:
+            yield self.prompts
+        if self.prepared and not self.planned:
+            yield self.plan
+        if self.cancel and not self.prompts_know:
+            yield self.prompts_hear
+        if self.cancel and not self.worker_knows:
+            yield self.worker_hears
+        yield from self.money()
+        for item in self.items.values():
+            if item.phase == "ready":
+                yield lambda item=item: self.start(item)
+            elif item.phase == "running":
+                yield lambda item=item: self.run(item)
+        if self.uploads:
+            yield self.store
+        if self.pending:
+            yield self.settle
+
+    def money(self) -> Iterator[Callable[[], None]]:
+        if self.quotes:
+            yield self.answer_quote
+        if self.bills:
+            yield self.record
+
+    def open(self) -> bool:
+        """Whether the gateway cannot have sealed the job yet."""
+        if self.rejected is not None:
+            return False
+        return not self.prepared or any(
+            item.ended is None or item.primary in item.waiting for item in self.items.values()
+        )
+
+    def request_cancel(self, reason: str) -> None:
+        if self.cancel is None and self.open():
+            self.cancel = reason
+            self.told.append(CancelRequested(reason))
+
+    def prompts(self) -> None:
+        if self.prompts_know:
+            self.reject(self.stop_code())
+        elif self.random.random() < 0.05:
+            self.reject(ErrorCode.INVALID_REQUEST)
+        else:
+            self.prepare()
+
+    def stop_code(self) -> ErrorCode:
+        return ErrorCode.TIMEOUT if self.cancel == "deadline" else ErrorCode.CANCELLED
+
+    def reject(self, code: ErrorCode) -> None:
+        self.rejected = code
+        self.told.append(PromptsRejected(job_id=JOB, code=code, message="no prompts"))
+
+    def prepare(self) -> None:
+        self.prepared = True
+        for number in range(1, self.count + 1):
+            self.items[number] = _Item(number, blank=self.random.random() < 0.1)
+        for item in self.items.values():
+            if item.blank:
+                item.phase, item.ended = "ended", "failed"
+        items = [prepared_item(item.number, blank=item.blank) for item in self.items.values()]
+        context = AssetContext(user_id=USER, kind=Kind.IMAGE)
+        self.told.append(PromptsPrepared(job_id=JOB, items=items, asset_context=context))
+
+    def prompts_hear(self) -> None:
+        self.prompts_know = True
+
+    def worker_hears(self) -> None:
+        self.worker_knows = True
+        for item in self.items.values():
+            if self.planned and item.phase in {"new", "quoted", "ready"}:
+                self.stop(item)
+
+    def stop(self, item: _Item) -> None:
+        self.end(item, "cancelled", 0)
+        self.told.append(
+            GenerationCancelled(
+                job_id=JOB,
+                item=item.number,
+                attempt=item.attempt,
+                code=self.stop_code(),
+                message="stopped",
+                stage=Stage.GENERATING,
+                billing=Billing(state="none"),
+            )
+        )
+
+    def end(self, item: _Item, how: str, bill: int | None) -> None:
+        """The item's last event; `bill` is None while nobody knows what it cost."""
+        item.phase, item.ended = "ended", how
+        self.close(item, bill)
+
+    def close(self, item: _Item, bill: int | None) -> None:
+        if item.attempt == 0:
+            return
+        if bill is None:
+            self.pending.append((item.number, item.attempt))
+        else:
+            self.bills.append((item.number, item.attempt, bill))
+
+    def plan(self) -> None:
+        self.planned = True
+        waiting = [item for item in self.items.values() if not item.blank]
+        if self.worker_knows:
+            for item in waiting:
+                self.stop(item)
+            return
+        quoted = []
+        for item in waiting:
+            chance = self.random.random()
+            if chance < 0.1:
+                self.skip(item)
+            elif chance < 0.15:
+                self.fail(item, ErrorCode.INVALID_REQUEST, final=True, bill=0)
+            else:
+                quoted.append(item)
+        self.quote(quoted, 1, PRICE)
+
+    def skip(self, item: _Item) -> None:
+        item.phase, item.ended = "ended", "skipped"
+        self.told.append(GenerationSkipped(job_id=JOB, item=item.number, asset_id=asset(item.number, 0, 0)))
+
+    def quote(self, items: list[_Item], attempt: int, price: int) -> None:
+        if not items:
+            return
+        for item in items:
+            item.attempt, item.phase = attempt, "quoted"
+        numbers = [item.number for item in items]
+        self.quotes.append((attempt, numbers, price))
+        quoted = [QuotedItem(number=n, provider=f"p{attempt}", model="m", amount_micros=price) for n in numbers]
+        self.told.append(
+            GenerationQuoted(job_id=JOB, user_id=USER, attempt=attempt, items=quoted, currency="USD", price_version="1")
+        )
+
+    def answer_quote(self) -> None:
+        attempt, numbers, price = self.quotes.pop(self.random.randrange(len(self.quotes)))
+        common = {"job_id": JOB, "attempt": attempt, "items": numbers, "currency": "USD"}
+        if self.random.random() < 0.15:
+            self.told.append(
+                BudgetRefused(**common, amount_micros=price, cap="budget", limit_micros=price, left_micros=0)
+            )
+            self.bills = [bill for bill in self.bills if not (bill[0] in numbers and bill[1] == attempt)]
+            for number in numbers:
+                self.refused(self.items[number])
+            return
+        self.told.append(CostReserved(**common, amount_micros=price * len(numbers)))
+        for number in numbers:
+            if self.items[number].phase == "quoted":
+                self.items[number].phase = "ready"
+
+    def refused(self, item: _Item) -> None:
+        if item.phase != "quoted":
+            return  # it was cancelled meanwhile; the refusal closes its attempt
+        code, message = item.previous or (ErrorCode.BUDGET_EXCEEDED, "over budget")
+        item.phase, item.ended = "ended", "failed"
+        self.told.append(failed(item, code, message, final=True, bill=0))
+
+    def start(self, item: _Item) -> None:
+        item.phase = "running"
+        self.told.append(
+            GenerationStarted(
+                job_id=JOB, item=item.number, attempt=item.attempt, provider=f"p{item.attempt}", model="m"
+            )
+        )
+
+    def run(self, item: _Item) -> None:
+        chance = self.random.random()
+        if chance < 0.25:
+            percent = self.random.choice([10, 50, 90, 100])
+            self.told.append(GenerationProgressed(job_id=JOB, item=item.number, attempt=item.attempt, progress=percent))
+        elif chance < 0.75:
+            self.complete(item)
+        else:
+            self.break_off(item)
+
+    def complete(self, item: _Item) -> None:
+        bill = self.random.choice([0, PRICE // 2, PRICE, None])
+        numbers = [1, 2] if self.random.random() < 0.2 else [1]
+        item.primary, item.waiting = 1, set(numbers)
+        self.uploads += [(item.number, item.attempt, number, False) for number in numbers]
+        self.end(item, "completed", bill)
+        self.told.append(
+            GenerationCompleted(
+                job_id=JOB,
+                item=item.number,
+                attempt=item.attempt,
+                outputs=[output(number, "primary" if number == 1 else "variant") for number in numbers],
+                fit=Fit(native_width=8, native_height=8, method="none"),
+                billing=billing(bill),
+                logical_name=f"item-{item.number}",
+                lineage=lineage(f"p{item.attempt}"),
+                asset_context=AssetContext(user_id=USER, kind=Kind.IMAGE),
+            )
+        )
+
+    def break_off(self, item: _Item) -> None:
+        again = item.attempt < 3 and not self.worker_knows and self.random.random() < 0.5
+        if not again:
+            bill = self.random.choice([0, PRICE, None])
+            code = ErrorCode.SUBMIT_UNKNOWN if bill is None else ErrorCode.CONTENT_POLICY
+            self.fail(item, code, final=True, bill=bill)
+            return
+        # A billed retry at the same price, or a fallback that nobody billed but that costs more.
+        bill, price = self.random.choice([(PRICE, PRICE), (PRICE // 2, PRICE), (0, PRICE * 2)])
+        item.previous = (ErrorCode.CORRUPT_OUTPUT, "unusable")
+        self.told.append(failed(item, *item.previous, final=False, bill=bill))
+        self.close(item, bill)
+        self.quote([item], item.attempt + 1, price)
+
+    def fail(self, item: _Item, code: ErrorCode, *, final: bool, bill: int | None) -> None:
+        self.told.append(failed(item, code, "came to nothing", final=final, bill=bill))
+        self.end(item, "failed", bill)
+
+    def record(self) -> None:
+        number, attempt, bill = self.bills[0]
+        if any(attempt == quoted and number in numbers for quoted, numbers, _ in self.quotes):
+            self.answer_quote()  # an outcome that came before its quote waits for the quote
+            return
+        self.bills.pop(0)
+        self.captured += bill
+        self.told.append(
+            CostRecorded(
+                job_id=JOB,
+                item=number,
+                attempt=attempt,
+                captured_micros=bill,
+                released_micros=0,
+                currency="USD",
+                provider="p",
+                model="m",
+            )
+        )
+
+    def settle(self) -> None:
+        number, attempt = self.pending.pop(0)
+        late = self.items[number].ended == "failed" and self.random.random() < 0.5
+        self.told.append(
+            GenerationSettled(
+                job_id=JOB,
+                item=number,
+                attempt=attempt,
+                billing=billing(PRICE),
+                evidence="the provider's list of jobs",
+                late_outputs=[output(9, "primary")] if late else [],
+            )
+        )
+        self.bills.append((number, attempt, PRICE))
+        if late:
+            self.uploads.append((number, attempt, 9, True))
+
+    def store(self) -> None:
+        number, attempt, output_number, late = self.uploads.pop(self.random.randrange(len(self.uploads)))
+        item = self.items[number]
+        item.waiting.discard(output_number)
+        if self.random.random() < 0.15:
+            if output_number == item.primary:
+                item.ended = "failed"
+            self.told.append(
+                AssetStoreFailed(
+                    job_id=JOB,
+                    item=number,
+                    attempt=attempt,
+                    output=output_number,
+                    code=ErrorCode.STORAGE_ERROR,
+                    message="no room",
+                )
+            )
+            return
+        made = asset_stored(number, attempt, output_number, late=late)
+        self.assets.append(made.asset_id)
+        self.told.append(made)
+
+    def touch_asset(self) -> None:
+        asset_id = self.random.choice(self.assets)
+        revision = self.revisions[asset_id] = self.revisions.get(asset_id, 1) + 1
+        if self.random.random() < 0.5:
+            self.told.append(AssetDeleted(asset_id=asset_id, job_id=JOB, revision=revision))
+            self.assets.remove(asset_id)
+            return
+        public = bool(revision % 2)
+        url = f"https://assets.test/asset/{asset_id}?r={revision}"
+        self.told.append(
+            AssetVisibilityChanged(asset_id=asset_id, job_id=JOB, revision=revision, is_public=public, url=url)
+        )
+
+
+@st.composite
+def histories(draw: st.DrawFn, *, cancel: bool | None = None) -> History:
+    """Whole histories: everything the services owe has been said. `cancel` forces or forbids a request to stop."""
+    random = draw(st.randoms(use_true_random=False))
+    services = _Services(random, count=draw(st.integers(1, 4)))
+    stops = draw(st.booleans()) if cancel is None else cancel
+    moment = draw(st.integers(0, 30)) if stops else -1
+    reason = draw(st.sampled_from(["user", "deadline"]))
+    step = 0
+    while actions := list(services.actions()):
+        if step == moment:
+            services.request_cancel(reason)
+        elif services.assets and random.random() < 0.1:
+            services.touch_asset()
+        else:
+            random.choice(actions)()
+        step += 1
+    ended = {item.number: item.ended or "" for item in services.items.values()}
+    return History(tuple(services.told), ended, services.rejected, services.captured)
+
+
+def asset(item: int, attempt: int, number: int) -> UUID:
+    """The asset id of an output: the same for the same output."""
+    return UUID(f"01890000-0000-7000-8000-{item:04x}{attempt:04x}{number:04x}")
+
+
+def asset_stored(
+    item: int, attempt: int = 1, number: int = 1, *, late: bool = False, public: bool = True
+) -> AssetStored:
+    """An output that storage-service kept."""
+    asset_id = asset(item, attempt, number)
+    return AssetStored(
+        job_id=JOB,
+        item=item,
+        attempt=attempt,
+        output=number,
+        role="primary" if number in {1, 9} else "variant",
+        asset_id=asset_id,
+        revision=1,
+        version=1,
+        user_id=USER,
+        kind=Kind.IMAGE,
+        logical_name=f"item-{item}",
+        url=f"https://assets.test/asset/{asset_id}",
+        sha256=HASH,
+        file_size=1000,
+        mime="image/png",
+        width=8,
+        height=8,
+        is_public=public,
+        late=late,
+    )
+
+
+def prepared_item(number: int, *, blank: bool = False) -> PreparedItem:
+    """One item of PromptsPrepared."""
+    return PreparedItem(
+        number=number,
+        logical_name=f"item-{number}",
+        prompt="" if blank else "a fox",
+        kind=Kind.IMAGE,
+        width=8,
+        height=8,
+        format="png",
+        template="plain",
+        template_version="1.0",
+        template_sha256=HASH,
+        prompt_sha256=HASH,
+        blank=blank,
+    )
+
+
+def output(number: int, role: str) -> Output:
+    """A staged output."""
+    return Output.model_validate(
+        {
+            "number": number,
+            "role": role,
+            "staged_key": f"staging/{number}",
+            "sha256": HASH,
+            "content_sha256": HASH,
+            "size": 1000,
+            "mime": "image/png",
+        }
+    )
+
+
+def lineage(provider: str) -> Lineage:
+    """Which prompt and route made it."""
+    return Lineage(
+        template="plain",
+        template_version="1.0",
+        template_sha256=HASH,
+        prompt_sha256=HASH,
+        provider=provider,
+        model="m",
+    )
+
+
+def billing(bill: int | None) -> Billing:
+    """Nothing, an amount, or (None) not known yet."""
+    if bill is None:
+        return Billing(state="pending")
+    return Billing(state="final", amount_micros=bill) if bill else Billing(state="none")
+
+
+def failed(item: _Item, code: ErrorCode, message: str, *, final: bool, bill: int | None) -> GenerationFailed:
+    return GenerationFailed(
+        job_id=JOB,
+        item=item.number,
+        attempt=item.attempt,
+        code=code,
+        message=message,
+        stage=Stage.GENERATING,
+        final=final,
+        billing=billing(bill),
+        provider=f"p{item.attempt}" if item.attempt else None,
+        model="m" if item.attempt else None,
+    )
