@@ -1,0 +1,25 @@
+"""What is true of bytes: their kind, their size, that they can be decoded. Knows no service."""
+
+from __future__ import annotations
+
+from media.checker import Checker, ImageCheck
+from media.children import Children, Limits
+from media.errors import ChildrenFailed, CorruptOutput, Reason
+from media.headers import MAX_PIXELS, Probe, probe
+from media.images import MAX_BYTES, ImageFacts, check_image
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "Checker",
+    "Children",
+    "ChildrenFailed",
+    "CorruptOutput",
+    "ImageCheck",
+    "ImageFacts",
+    "Limits",
+    "Probe",
+    "Reason",
+    "check_image",
+    "probe",
+]

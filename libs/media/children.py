@@ -1,0 +1,138 @@
+"""CPU work in child processes: started when first needed, limited, replaced when they break, gone with their owner."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import resource
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import wait
+from typing import ParamSpec, TypeVar
+
+from media.errors import ChildrenFailed
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a child may use: bytes of address space, and seconds of CPU for each call."""
+
+    memory: int
+    cpu_s: int
+
+
+class Children:
+    """A pool of at most `workers` processes that share no socket and no file with their owner.
+
+    `limits` is for work on bytes of others: such children can neither write files nor start processes. After
+    `recycle_after` calls the pool is replaced, so that no leak grows for ever. Belongs to one event loop.
+    """
+
+    def __init__(self, *, workers: int, limits: Limits | None = None, recycle_after: int = 20_000) -> None:
+        self._workers = workers
+        self._limits = limits
+        self._recycle_after = recycle_after
+        self._calls = 0
+        self._pool: ProcessPoolExecutor | None = None
+        self._free = asyncio.Semaphore(workers)
+
+    async def run(self, timeout: float, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What `work` returns or raises in a child; both must be picklable.
+
+        Raises `ChildrenFailed` when a child dies, meets its limits or takes more than `timeout` seconds. It takes the
+        calls beside it with it.
+        """
+        cpu_s = self._limits.cpu_s if self._limits else None
+        async with self._free:  # a call that waits for a child is not on the clock
+            pool = self._ready()
+            try:
+                future = pool.submit(_call, cpu_s, partial(work, *args, **kwargs))
+                return await asyncio.wait_for(asyncio.wrap_future(future), timeout)
+            except BrokenProcessPool:
+                self._retire(pool)
+                raise ChildrenFailed(f"a child process died in {work.__name__}") from None
+            except MemoryError:  # what it still holds would fail the next call
+                self._retire(pool)
+                raise ChildrenFailed(f"{work.__name__} needs more memory than allowed") from None
+            except TimeoutError:
+                self._retire(pool)
+                raise ChildrenFailed(f"{work.__name__} took longer than {timeout} s") from None
+
+    def _ready(self) -> ProcessPoolExecutor:
+        if self._pool is not None and self._calls >= self._recycle_after:
+            self._pool.shutdown(wait=False)
+            self._pool = None
+        if self._pool is None:
+            self._calls = 0
+            self._pool = ProcessPoolExecutor(
+                self._workers, mp_context=_SPAWN, initializer=_prepare, initargs=(self._limits,)
+            )
+        self._calls += 1
+        return self._pool
+
+    def _retire(self, pool: ProcessPoolExecutor) -> None:
+        if self._pool is pool:
+            self._pool = None
+        _end(pool)
+
+    async def close(self) -> None:
+        """End the processes; what is still running in them is lost."""
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            await asyncio.to_thread(_end, pool)
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        with suppress(ValueError):  # already reaped
+            process.kill()
+
+
+def _prepare(limits: Limits | None) -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    if limits is not None:
+        _lower(resource.RLIMIT_AS, limits.memory)
+        _lower(resource.RLIMIT_FSIZE, 0)
+        _lower(resource.RLIMIT_CORE, 0)
+        _lower(resource.RLIMIT_NPROC, 0)
+
+
+def _end_with(sentinel: int) -> None:
+    """A killed owner cannot end its children, and each child keeps the others' work queue open."""
+    wait([sentinel])
+    os._exit(1)
+
+
+def _lower(kind: int, value: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(kind, (value, value))
+
+
+def _call(cpu_s: int | None, work: Callable[[], R]) -> R:
+    if cpu_s is not None:
+        _allow_cpu(cpu_s)
+    return work()
+
+
+def _allow_cpu(seconds: int) -> None:
+    """Let this process use so much more CPU; past it the kernel ends it."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + seconds, hard))

@@ -1,0 +1,220 @@
+"""The child processes: what they may use, what happens when one ends, and that none outlives its owner."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from io import BytesIO
+from multiprocessing import spawn
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from media import Checker, Children, ChildrenFailed, CorruptOutput, ImageCheck, ImageFacts, Limits, Reason
+
+GENEROUS = Limits(memory=1 << 30, cpu_s=20)
+
+
+def png(width: int, height: int, colour: str = "red") -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (width, height), colour).save(file, "png")
+    return file.getvalue()
+
+
+def scan_bomb() -> bytes:
+    """A progressive JPEG of 100 kB that says the same thing a thousand times: 12 s of decoding."""
+    file = BytesIO()
+    Image.new("L", (4096, 4096), 90).save(file, "jpeg", progressive=True)
+    data = file.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * 1000 + b"\xff\xd9"
+
+
+@pytest.fixture
+async def checker() -> AsyncIterator[Checker]:
+    opened = Checker()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def children() -> AsyncIterator[Children]:
+    opened = Children(workers=1, limits=GENEROUS)
+    yield opened
+    await opened.close()
+
+
+def leave() -> None:
+    os._exit(3)
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def allocate(size: int) -> int:
+    return len(bytearray(size))
+
+
+def write(path: str) -> None:
+    with open(path, "wb") as file:
+        file.write(b"x")
+
+
+def open_sockets() -> int:
+    process = psutil.Process()
+    return len(process.net_connections(kind="inet"))
+
+
+def pid() -> int:
+    return os.getpid()
+
+
+async def test_pictures_are_checked_one_by_one_and_in_batches(checker: Checker, tmp_path: Path) -> None:
+    path = tmp_path / "picture"
+    path.write_bytes(png(20, 10))
+    facts = ImageFacts("image/png", 20, 10, len(png(20, 10)))
+    assert await checker.check(ImageCheck(path, 20, 10, "png")) == facts
+    with pytest.raises(CorruptOutput, match="20x10"):
+        await checker.check(ImageCheck(path, 21, 10, "png"))
+    with pytest.raises(FileNotFoundError):
+        await checker.check(ImageCheck(tmp_path / "nothing", 21, 10, "png"))
+
+    batch = [ImageCheck(png(20, 10), 20, 10, "png"), ImageCheck(b"", 20, 10, "png"), ImageCheck(path, 20, 10, "png")]
+    first, second, third = await checker.check_many(batch)
+    assert first == third == facts
+    assert isinstance(second, CorruptOutput)
+    assert second.reason is Reason.EMPTY
+    assert await checker.check_many([]) == []
+
+
+async def test_many_batches_at_once_all_come_back(checker: Checker) -> None:
+    batch = [ImageCheck(png(20, 10), 20, 10, "png")] * 50
+    outcomes = await asyncio.gather(*(checker.check_many(batch) for _ in range(20)))
+    assert all(isinstance(outcome, ImageFacts) for outcomes_of_one in outcomes for outcome in outcomes_of_one)
+
+
+async def test_a_picture_that_burns_the_cpu_is_refused_and_its_neighbours_pass() -> None:
+    checker = Checker(limits=Limits(memory=1 << 30, cpu_s=1))
+    good = ImageCheck(png(20, 10), 20, 10, "png")
+    outcomes = await checker.check_many([good, ImageCheck(scan_bomb(), 4096, 4096, "jpeg"), good])
+    await checker.close()
+    assert isinstance(outcomes[1], CorruptOutput)
+    assert "limits" in str(outcomes[1])
+    assert isinstance(outcomes[0], ImageFacts)
+    assert outcomes[0] == outcomes[2]
+
+
+async def test_a_picture_that_needs_more_memory_than_allowed_is_refused() -> None:
+    checker = Checker(limits=Limits(memory=200 << 20, cpu_s=20))
+    file = BytesIO()
+    Image.new("L", (6300, 6300)).convert("RGBA").save(file, "png")
+    with pytest.raises(CorruptOutput):
+        await checker.check(ImageCheck(file.getvalue(), 6300, 6300, "png"))
+    assert (await checker.check(ImageCheck(png(20, 10), 20, 10, "png"))).width == 20
+    await checker.close()
+
+
+async def test_where_no_child_can_start_no_picture_is_blamed() -> None:
+    python = spawn.get_executable()
+    spawn.set_executable(shutil.which("false") or "false")
+    checker = Checker()
+    try:
+        with pytest.raises(ChildrenFailed):
+            await checker.check(ImageCheck(png(20, 10), 20, 10, "png"))
+    finally:
+        spawn.set_executable(python)
+        await checker.close()
+
+
+async def test_a_dead_child_is_reported_and_replaced(children: Children) -> None:
+    with pytest.raises(ChildrenFailed, match="died in leave"):
+        await children.run(30, leave)
+    assert await children.run(30, pid) > 0
+
+
+async def test_a_child_that_takes_too_long_is_ended(children: Children) -> None:
+    first = await children.run(30, pid)
+    with pytest.raises(ChildrenFailed, match="longer than"):
+        await children.run(0.2, spin)
+    await asyncio.to_thread(psutil.wait_procs, [p for p in [_process(first)] if p], timeout=10)
+    assert not psutil.pid_exists(first)
+    assert await children.run(30, pid) != first
+
+
+def _process(number: int) -> psutil.Process | None:
+    try:
+        return psutil.Process(number)
+    except psutil.NoSuchProcess:
+        return None
+
+
+async def test_cpu_and_memory_of_a_child_end_at_their_limits(tmp_path: Path) -> None:
+    children = Children(workers=1, limits=Limits(memory=500 << 20, cpu_s=1))
+    with pytest.raises(ChildrenFailed):
+        await children.run(60, spin)
+    with pytest.raises(ChildrenFailed, match="memory"):
+        await children.run(30, allocate, 600 << 20)
+    assert await children.run(30, allocate, 50 << 20) == 50 << 20
+    with pytest.raises(OSError, match="too large"):
+        await children.run(30, write, str(tmp_path / "file"))
+    await children.close()
+
+
+async def test_the_cpu_limit_is_for_each_call_and_not_for_the_childs_life() -> None:
+    children = Children(workers=1, limits=Limits(memory=1 << 30, cpu_s=1))
+    pids = {await children.run(30, burn, 0.5) for _ in range(6)}
+    await children.close()
+    assert len(pids) == 1
+
+
+def burn(seconds: float) -> int:
+    start = time.process_time()
+    while time.process_time() - start < seconds:
+        pass
+    return os.getpid()
+
+
+async def test_a_child_inherits_no_socket(children: Children) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        os.set_inheritable(server.fileno(), True)
+        assert await children.run(30, open_sockets) == 0
+
+
+async def test_children_are_replaced_after_so_many_calls() -> None:
+    children = Children(workers=1, recycle_after=3)
+    pids = [await children.run(30, pid) for _ in range(7)]
+    await children.close()
+    assert len(set(pids)) == 3
+    assert len(set(pids[:3])) == 1
+
+
+def test_children_end_when_their_owner_is_killed() -> None:
+    program = (
+        "import asyncio, os\n"
+        "from media import Children, Limits\n"
+        "async def main():\n"
+        "    children = Children(workers=2, limits=Limits(1 << 30, 20))\n"
+        "    print(await children.run(30, os.getpid), flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "if __name__ == '__main__':\n"
+        "    asyncio.run(main())\n"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    child = psutil.Process(int(owner.stdout.readline()))
+    os.kill(owner.pid, signal.SIGKILL)
+    owner.wait(10)
+    owner.stdout.close()
+    gone, _ = psutil.wait_procs([child], timeout=10)
+    assert gone == [child]
