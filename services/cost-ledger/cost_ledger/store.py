@@ -15,6 +15,7 @@ from chassis.ids import uuid7
 from cost_ledger.accounts import LEGS, Key, Kind, Transfer, turnovers
 from cost_ledger.attempts import CURRENCY, Attempt, Bill, Budget, Refusal
 from cost_ledger.ledger import Book, Command, Posting
+from cost_ledger.reconciliation import Books
 
 
 class CapBroken(Exception):
@@ -165,27 +166,6 @@ class Posted:
 
     transfer: Transfer
     at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """The three records of a tenant's money that must agree: budget, open holds, accounts. `spent` to `payable` are
-    balances, with the sign that is usual for each; `oldest_seconds` is the age of the oldest open hold."""
-
-    tenant_id: UUID
-    budget_reserved: int
-    budget_captured: int
-    debit: int
-    credit: int
-    reserved: int
-    spent: int
-    cost: int
-    variance: int
-    payable: int
-    held: int
-    holds: int
-    pending: int
-    oldest_seconds: float
 
 
 async def open_book(conn: AsyncConnection, commands: Sequence[Command], *, default_limit: int) -> Book:
