@@ -1,0 +1,1 @@
+"""storage-service: owns bytes, assets and names; stores, serves, signs, deletes."""

@@ -1,7 +1,7 @@
 """Logical names: what people call an asset. The bytes live under their hash, a name only points at them (R121).
 
-The default layout is `{tenant}/{run}/{artifact type}/{file name}` (R114). A name that came with folders of its own
-keeps them, below the tenant.
+The default layout is `{tenant}/{run}/{artifact type}/{file name}` (R114). A name that came with folders of its own, or
+that a client chose, is kept as it is below the tenant.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,10}\Z")
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What decides where an output is put. `artifact_type` is its asset type or, without one, its kind."""
+    """What decides where an output is put.
+
+    `artifact_type` is its asset type or, without one, its kind; `chosen` says that the client named the path himself.
+    """
 
     tenant_id: UUID
     job_id: UUID
@@ -37,12 +40,13 @@ class Placement:
     role: str
     output: int
     late_attempt: int | None = None
+    chosen: bool = False
 
 
 def logical_path(place: Placement) -> str:
     """The logical name of an output, safe in every segment and the same each time it is asked for."""
     *folders, name = _segments(place.name, str(place.tenant_id)) or [""]
-    if not folders:
+    if not folders and not place.chosen:
         folders = [safe_name(place.run or str(place.job_id)), safe_name(place.artifact_type)]
     return _fitting([str(place.tenant_id), *folders[:MOST_FOLDERS], file_name(name, place)])
 

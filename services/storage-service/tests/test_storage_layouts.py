@@ -15,7 +15,7 @@ PLACE = Placement(TENANT, JOB, None, "thumbnail", "Epic Stream!", "image/png", "
 
 names = st.text(max_size=400)
 pathlike = st.lists(
-    st.sampled_from(["..", ".", "", "/", "a b", "C:\\x", "\x00", "~", "名前", "x" * 300, "%2e%2e"]), max_size=20
+    st.sampled_from(["..", ".", "", "/", "a b", "C:\\x", "\0", "~", "名前", "x" * 300, "%2e"]), max_size=20
 )
 
 
@@ -30,6 +30,10 @@ def test_a_run_takes_the_place_of_the_job() -> None:
 def test_a_name_with_folders_keeps_them_below_the_tenant() -> None:
     placed = logical_path(replace(PLACE, name="channels/myth/projects/p1/assets/props/old lamp.png"))
     assert placed == f"{TENANT}/channels/myth/projects/p1/assets/props/old_lamp.png"
+
+
+def test_a_path_that_a_client_chose_is_kept_without_a_folder_of_the_job() -> None:
+    assert logical_path(replace(PLACE, name="hero.png", chosen=True)) == f"{TENANT}/hero.png"
 
 
 def test_a_tenant_that_was_named_already_is_not_named_twice() -> None:
@@ -92,9 +96,9 @@ def test_long_names_are_cut_to_200_and_stay_different(one: str, other: str) -> N
     assert is_overlong(f"{JOB}/{one}")
 
 
-@given(st.one_of(names, pathlike.map("/".join)), st.sampled_from(["image/png", "audio/mpeg", "x/y"]))
-def test_every_path_stays_below_its_tenant_whatever_the_name(name: str, mime: str) -> None:
-    path = logical_path(replace(PLACE, name=name, mime=mime))
+@given(st.one_of(names, pathlike.map("/".join)), st.sampled_from(["image/png", "audio/mpeg", "x/y"]), st.booleans())
+def test_every_path_stays_below_its_tenant_whatever_the_name(name: str, mime: str, chosen: bool) -> None:
+    path = logical_path(replace(PLACE, name=name, mime=mime, chosen=chosen))
     assert path.startswith(f"{TENANT}/")
     assert len(path.encode()) <= LONGEST_PATH_BYTES
     assert all(segment.strip(".") == segment and segment for segment in path.split("/"))

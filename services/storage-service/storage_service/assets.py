@@ -1,0 +1,88 @@
+"""An asset as it is kept and as it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from objects.signing import Grant
+from storage_service.arrivals import Arrival
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An arrival that has its logical name: version `version` of `path`."""
+
+    arrival: Arrival
+    path: str
+    version: int
+    mime: str
+
+    @property
+    def is_public(self) -> bool:
+        """A late output is private, whatever its job asked for: nobody waits for it."""
+        handover = self.arrival.handover
+        return handover.context.visibility == "public" and not handover.late
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What has to be known of an asset to serve its bytes. `now` is the database's clock in seconds since 1970 UTC."""
+
+    id: UUID
+    tenant_id: UUID
+    sha256: str
+    size: int
+    mime: str
+    path: str
+    is_public: bool
+    revision: int
+    deleted: bool
+    now: float
+
+    @property
+    def grant(self) -> Grant:
+        """What a signed address of it allows."""
+        return Grant(self.tenant_id, self.id, self.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One version behind a logical name. Its bytes never change; `revision` counts changes of who may see it.
+
+    `path` is the logical name, `size` is in bytes, `width` and `height` are in pixels; `now` as in `Served`.
+    """
+
+    id: UUID
+    tenant_id: UUID
+    user_id: UUID
+    job_id: UUID
+    item: int
+    role: str
+    kind: str
+    asset_type: str | None
+    path: str
+    version: int
+    sha256: str
+    content_sha256: str
+    size: int
+    mime: str
+    width: int | None
+    height: int | None
+    duration_seconds: float | None
+    is_public: bool
+    late: bool
+    revision: int
+    context: Mapping[str, Any]
+    lineage: Mapping[str, Any] | None
+    flags: tuple[str, ...]
+    created_at: datetime
+    now: float
+
+    @property
+    def grant(self) -> Grant:
+        """What a signed address of it allows."""
+        return Grant(self.tenant_id, self.id, self.sha256)

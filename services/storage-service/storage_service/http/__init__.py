@@ -1,0 +1,1 @@
+"""What this service answers: bytes to everybody who has their address, questions to the other services."""

@@ -1,0 +1,152 @@
+"""Rows of assets: written once, listed, shown, hidden, deleted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage_service.assets import Asset, Placed, Served
+
+_INSERT = text("""
+    INSERT INTO assets (id, tenant_id, user_id, job_id, item, attempt, output, role, kind, asset_type, path, version,
+        sha256, size, mime, width, height, duration_seconds, is_public, late, content_sha256, context, lineage, flags)
+    VALUES (:id, :tenant_id, :user_id, :job_id, :item, :attempt, :output, :role, :kind, :asset_type, :path, :version,
+        :sha256, :size, :mime, :width, :height, :duration_seconds, :is_public, :late, :content_sha256, :context,
+        :lineage, :flags)
+""")
+
+_SERVED = text("""
+    SELECT id, tenant_id, sha256, size, mime, path, is_public, revision, deleted_at IS NOT NULL AS deleted,
+        extract(epoch FROM now())::double precision AS now
+    FROM assets WHERE id = :id
+""")
+
+_COLUMNS = """
+    id, tenant_id, user_id, job_id, item, role, kind, asset_type, path, version, sha256, content_sha256, size, mime,
+    width, height, duration_seconds, is_public, late, revision, context::text AS context, lineage::text AS lineage,
+    flags::text AS flags, created_at, extract(epoch FROM now())::double precision AS now
+"""
+
+_MINE = "FROM assets WHERE id = :id AND tenant_id = :tenant_id AND deleted_at IS NULL"
+_ONE = text(f"SELECT {_COLUMNS} {_MINE}")
+# Locked first, so that the changes of an asset are numbered one after the other.
+_LOCK = text(f"SELECT {_COLUMNS} {_MINE} FOR UPDATE")
+
+_FILTER = """
+    FROM assets
+    WHERE deleted_at IS NULL AND tenant_id = :tenant_id
+      AND (CAST(:user_id AS uuid) IS NULL OR user_id = :user_id)
+      AND (CAST(:kind AS text) IS NULL OR kind = :kind)
+      AND (CAST(:asset_type AS text) IS NULL OR asset_type = :asset_type)
+      AND (CAST(:job_id AS uuid) IS NULL OR job_id = :job_id)
+"""
+
+_PAGE = text(f"SELECT {_COLUMNS} {_FILTER} ORDER BY id DESC LIMIT :limit OFFSET :offset")
+_COUNT = text(f"SELECT count(*) {_FILTER}")
+
+_SHOW = text("UPDATE assets SET is_public = :is_public, revision = revision + 1 WHERE id = :id")
+_DELETE = text("UPDATE assets SET deleted_at = now(), revision = revision + 1 WHERE id = :id")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which assets of a tenant are listed; what is None does not narrow."""
+
+    tenant_id: UUID
+    user_id: UUID | None = None
+    kind: str | None = None
+    asset_type: str | None = None
+    job_id: UUID | None = None
+
+
+async def insert(conn: AsyncConnection, placed: Sequence[Placed]) -> None:
+    """Write new assets with revision 1."""
+    if placed:
+        await conn.execute(_INSERT, [_new(one) for one in placed])
+
+
+async def served(conn: AsyncConnection, asset_id: UUID) -> Served | None:
+    """What is needed to serve an asset's bytes; deleted ones are found too."""
+    row = (await conn.execute(_SERVED, {"id": asset_id})).one_or_none()
+    return Served(**row._mapping) if row else None
+
+
+async def get(conn: AsyncConnection, tenant_id: UUID, asset_id: UUID, *, lock: bool = False) -> Asset | None:
+    """An asset that was not deleted; with `lock` nobody else changes it until the transaction ends."""
+    rows = await conn.execute(_LOCK if lock else _ONE, {"id": asset_id, "tenant_id": tenant_id})
+    row = rows.one_or_none()
+    return _asset(row) if row else None
+
+
+async def page(conn: AsyncConnection, wanted: Filter, *, limit: int, offset: int) -> tuple[list[Asset], int]:
+    """Assets newest first, and how many there are."""
+    values = {
+        "tenant_id": wanted.tenant_id,
+        "user_id": wanted.user_id,
+        "kind": wanted.kind,
+        "asset_type": wanted.asset_type,
+        "job_id": wanted.job_id,
+    }
+    rows = await conn.execute(_PAGE, {**values, "limit": limit, "offset": offset})
+    found = [_asset(row) for row in rows]
+    return found, int((await conn.execute(_COUNT, values)).scalar_one())
+
+
+async def show(conn: AsyncConnection, asset_id: UUID, *, is_public: bool) -> None:
+    """Make a locked asset public or private; its revision rises."""
+    await conn.execute(_SHOW, {"id": asset_id, "is_public": is_public})
+
+
+async def delete(conn: AsyncConnection, asset_id: UUID) -> None:
+    """Mark a locked asset as gone; the row stays, so that its natural key is never used again."""
+    await conn.execute(_DELETE, {"id": asset_id})
+
+
+def _new(placed: Placed) -> dict[str, Any]:
+    arrival, handover, output = placed.arrival, placed.arrival.handover, placed.arrival.handover.output
+    context = handover.context
+    return {
+        "id": arrival.asset_id,
+        "tenant_id": arrival.tenant_id,
+        "user_id": context.user_id,
+        "job_id": arrival.key.job_id,
+        "item": arrival.key.item,
+        "attempt": arrival.key.attempt,
+        "output": arrival.key.output,
+        "role": output.role,
+        "kind": context.kind.value,
+        "asset_type": context.asset_type.value if context.asset_type else None,
+        "path": placed.path,
+        "version": placed.version,
+        "sha256": output.sha256,
+        "size": output.size,
+        "mime": placed.mime,
+        "width": output.width,
+        "height": output.height,
+        "duration_seconds": output.duration_seconds,
+        "is_public": placed.is_public,
+        "late": handover.late,
+        "content_sha256": output.content_sha256,
+        "context": context.model_dump_json(),
+        "lineage": handover.lineage.model_dump_json() if handover.lineage else None,
+        "flags": json.dumps(handover.flags),
+    }
+
+
+def _asset(row: Row[Any]) -> Asset:
+    values = dict(row._mapping)
+    lineage = values["lineage"]
+    return Asset(
+        **{
+            **values,
+            "context": json.loads(values["context"]),
+            "lineage": json.loads(lineage) if lineage else None,
+            "flags": tuple(json.loads(values["flags"])),
+        }
+    )

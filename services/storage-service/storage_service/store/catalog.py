@@ -1,0 +1,66 @@
+"""The transactions of those who look at assets, and of those who change them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from chassis.database import tenant_transaction
+from chassis.outbox import Draft, Outbox
+from schemas.event import Event
+from storage_service.addresses import Addresses
+from storage_service.announcements import deleted, visibility_changed
+from storage_service.assets import Asset, Served
+from storage_service.ownership import Viewer, changed_by, seen_by
+from storage_service.store import aliases, assets, blobs
+from storage_service.store.assets import Filter
+
+
+class Catalog:
+    """The assets of this service's database. Reads for a viewer go through row-level security."""
+
+    def __init__(self, engine: AsyncEngine, outbox: Outbox, addresses: Addresses) -> None:
+        self._engine = engine
+        self._outbox = outbox
+        self._addresses = addresses
+
+    async def served(self, asset_id: UUID) -> Served | None:
+        """What is needed to serve an asset's bytes. No connection is held while they are sent."""
+        async with self._engine.connect() as conn:
+            return await assets.served(conn, asset_id)
+
+    async def get(self, viewer: Viewer, asset_id: UUID) -> Asset:
+        """An asset that `viewer` may look at; raises `NotFound`."""
+        async with tenant_transaction(self._engine, viewer.tenant_id) as conn:
+            return seen_by(viewer, await assets.get(conn, viewer.tenant_id, asset_id))
+
+    async def page(self, wanted: Filter, *, limit: int, offset: int) -> tuple[list[Asset], int]:
+        """Assets newest first, and how many there are."""
+        async with tenant_transaction(self._engine, wanted.tenant_id) as conn:
+            return await assets.page(conn, wanted, limit=limit, offset=offset)
+
+    async def show(self, viewer: Viewer, asset_id: UUID, *, is_public: bool) -> Asset:
+        """Make an asset public or private, and say so; what it is already is not said again."""
+        async with self._engine.begin() as conn:
+            asset = changed_by(viewer, await assets.get(conn, viewer.tenant_id, asset_id, lock=True))
+            if asset.is_public == is_public:
+                return asset
+            changed = replace(asset, is_public=is_public, revision=asset.revision + 1)
+            await assets.show(conn, asset_id, is_public=is_public)
+            await self._outbox.add(conn, [_draft(visibility_changed(changed, self._addresses), asset)])
+            return changed
+
+    async def delete(self, viewer: Viewer, asset_id: UUID) -> None:
+        """Take an asset away from its users, and say so; its bytes go when no other asset has them."""
+        async with self._engine.begin() as conn:
+            asset = changed_by(viewer, await assets.get(conn, viewer.tenant_id, asset_id, lock=True))
+            await assets.delete(conn, asset_id)
+            await aliases.fall_back(conn, asset.tenant_id, asset.path, asset.id)
+            await blobs.let_go(conn, asset.tenant_id, asset.sha256)
+            await self._outbox.add(conn, [_draft(deleted(replace(asset, revision=asset.revision + 1)), asset)])
+
+
+def _draft(event: Event, asset: Asset) -> Draft:
+    return Draft(event, asset.job_id, asset.tenant_id)
