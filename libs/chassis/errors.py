@@ -55,11 +55,11 @@ class Invalid(BacklotError):
 
 
 class MalformedRequest(BacklotError):
-    code, status, title = "VALIDATION", 400, "The request cannot be read"
+    code, status, title = "INVALID_REQUEST", 400, "The request cannot be read"
 
 
 class TooLarge(BacklotError):
-    code, status, title = "VALIDATION", 413, "The request is too large"
+    code, status, title = "INVALID_REQUEST", 413, "The request is too large"
 
 
 class Unauthenticated(BacklotError):

@@ -36,6 +36,11 @@ from schemas.topics import Topic
 
 log = get_logger()
 
+# FastStream gives a logger named after itself a handler and a format of its own; it warns at each start that topics are
+# not created on the side, which is the intention.
+_faststream_log = logging.getLogger("chassis.faststream")
+_faststream_log.setLevel(logging.ERROR)
+
 MAX_RECORDS = 500
 _HEARTBEATS_PER_SESSION = 10
 
@@ -68,7 +73,7 @@ def make_broker(bootstrap: str, *, client_id: str, drain_seconds: float = 15.0) 
         graceful_timeout=drain_seconds,
         metadata_max_age_ms=60_000,
         apply_types=False,
-        logger=logging.getLogger("faststream"),
+        logger=_faststream_log,
         log_level=logging.DEBUG,
     )
 

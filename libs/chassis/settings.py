@@ -64,6 +64,9 @@ class ServiceSettings(BaseSettings):
         default=60.0, gt=0, description="records wait and nothing is handled for so long: the consumer is rebuilt"
     )
     consumer_session_seconds: float = Field(default=30.0, gt=0, description="Kafka session timeout of the consumers")
+    dead_letter_without_limit: bool = Field(
+        default=False, description="lets halted consumers set every failing record aside; for one restart, knowingly"
+    )
     drain_seconds: float = Field(default=15.0, gt=0, description="time for work in flight after SIGTERM")
     database_pool: int = Field(default=8, ge=2, le=100, description="database connections of this process")
 

@@ -17,8 +17,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faststream.kafka import KafkaBroker
 
 from chassis import metrics
-from chassis.member import Member
 from chassis.loops import Backoff, sleep_until
+from chassis.member import Member
 from chassis.telemetry import get_logger
 
 log = get_logger()
