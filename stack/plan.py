@@ -63,17 +63,20 @@ def make_home(home: Path) -> None:
 def make_plan(home: Path, port: int | None, environ: Mapping[str, str]) -> Plan:
     """The plan for a start over ``home``, which is ours already; StartRefusedError with every problem there is."""
     problems: list[str] = []
-    base = _noted(problems, lambda: _base_port(port, environ))
-    kafka = environ.get(KAFKA_SETTING) or None
-    databases = {spec.package: url for spec in SERVICES if (url := environ.get(f"{spec.prefix}DATABASE_URL"))}
-    chosen = _choose_ports(home, base) if base is not None else {}
-    plan = Plan(chosen, kafka, databases)
-    problems += _ports_in_use(plan)
+    base = _noted(problems, lambda: base_port(port, environ))
+    plan = plan_for(_choose_ports(home, base) if base is not None else {}, environ)
+    problems += ports_in_use(plan)
     problems += _missing_programs(plan)
-    problems += _outside_problems(plan)
+    problems += outside_problems(plan)
     if problems:
         raise StartRefusedError(problems)
     return plan
+
+
+def plan_for(chosen: Mapping[int, int], environ: Mapping[str, str]) -> Plan:
+    """The plan with these ports, unchecked."""
+    databases = {spec.package: url for spec in SERVICES if (url := environ.get(f"{spec.prefix}DATABASE_URL"))}
+    return Plan(chosen, environ.get(KAFKA_SETTING) or None, databases)
 
 
 def _noted(problems: list[str], read: Callable[[], int]) -> int | None:
@@ -84,7 +87,8 @@ def _noted(problems: list[str], read: Callable[[], int]) -> int | None:
         return None
 
 
-def _base_port(port: int | None, environ: Mapping[str, str]) -> int:
+def base_port(port: int | None, environ: Mapping[str, str]) -> int:
+    """The first port, 0 for free ones; ValueError with a sentence when the setting cannot be read."""
     text = str(port) if port is not None else environ.get(PORT_SETTING) or str(DEFAULT_PORT)
     highest = 65_535 - OFFSETS[-1]
     if not text.isascii() or not text.isdigit() or int(text) > highest:
@@ -102,7 +106,8 @@ def _choose_ports(home: Path, base: int) -> dict[int, int]:
     return chosen
 
 
-def _ports_in_use(plan: Plan) -> Iterator[str]:
+def ports_in_use(plan: Plan) -> Iterator[str]:
+    """A sentence for every port of the plan that somebody listens on."""
     names = {spec.internal: f"{spec.name}, internal" for spec in SERVICES}
     names |= {spec.public: spec.name for spec in SERVICES if spec.public is not None}
     if plan.needs_kafka:
@@ -134,7 +139,8 @@ def _missing_programs(plan: Plan) -> Iterator[str]:
             yield str(error)
 
 
-def _outside_problems(plan: Plan) -> Iterator[str]:
+def outside_problems(plan: Plan) -> Iterator[str]:
+    """A sentence for every address of what others run for us that is none, or where nobody answers."""
     for server in plan.kafka.split(",") if plan.kafka else []:
         host, _, port = server.strip().rpartition(":")
         if not host or not port.isdigit():

@@ -142,6 +142,7 @@ class Postgres:
             self._child = None
         if self._sockets.parent != self.folder:
             shutil.rmtree(self._sockets, ignore_errors=True)
+            (self.folder / "s").unlink(missing_ok=True)
         self._lock.release()
 
     async def ensure_databases(self, names: Iterable[str]) -> None:
