@@ -98,6 +98,10 @@ class Turnover(NamedTuple):
     debit: int
     credit: int
 
+    def plus(self, debit: int, credit: int) -> Turnover:
+        """With one more posting."""
+        return Turnover(self.debit + debit, self.credit + credit)
+
 
 def transfers(key: Key, tenant_id: UUID, provider: str, amounts: Iterable[tuple[Kind, int]]) -> list[Transfer]:
     """The postings for those of `amounts` that are not zero."""
@@ -106,22 +110,22 @@ def transfers(key: Key, tenant_id: UUID, provider: str, amounts: Iterable[tuple[
 
 def entries(transfer: Transfer) -> tuple[Entry, Entry]:
     """The debit and the credit of a transfer."""
-    debited, credited = LEGS[transfer.kind]
-    return (
-        Entry(_holder(transfer, debited), transfer.amount, 0),
-        Entry(_holder(transfer, credited), 0, transfer.amount),
-    )
+    debited, credited = (_holder(transfer.tenant_id, transfer.provider, account) for account in LEGS[transfer.kind])
+    return Entry(debited, transfer.amount, 0), Entry(credited, 0, transfer.amount)
 
 
-def _holder(transfer: Transfer, account: Account) -> Holder:
-    return Holder(transfer.tenant_id, account, "" if account in OF_TENANT else transfer.provider)
+def _holder(tenant_id: UUID, provider: str, account: Account) -> Holder:
+    return Holder(tenant_id, account, "" if account in OF_TENANT else provider)
 
 
 def turnovers(posted: Iterable[Transfer]) -> dict[Holder, Turnover]:
     """What `posted` sends through each account it touches."""
-    totals: defaultdict[Holder, Turnover] = defaultdict(lambda: Turnover(0, 0))
+    sums: defaultdict[tuple[UUID, str, Kind], int] = defaultdict(int)
     for transfer in posted:
-        for holder, debit, credit in entries(transfer):
-            total = totals[holder]
-            totals[holder] = Turnover(total.debit + debit, total.credit + credit)
+        sums[transfer.tenant_id, transfer.provider, transfer.kind] += transfer.amount
+    totals: defaultdict[Holder, Turnover] = defaultdict(lambda: Turnover(0, 0))
+    for (tenant_id, provider, kind), amount in sums.items():
+        debited, credited = (_holder(tenant_id, provider, account) for account in LEGS[kind])
+        totals[debited] = totals[debited].plus(amount, 0)
+        totals[credited] = totals[credited].plus(0, amount)
     return dict(totals)

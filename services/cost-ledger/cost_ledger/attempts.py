@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 from uuid import UUID
 
 from cost_ledger.accounts import Key
 
-CURRENCY = "USD"
+CURRENCY: Final = "USD"
 THRESHOLDS = (50, 80, 100)
 """Shares of a budget, in percent; reaching one is told once."""
 
@@ -37,10 +37,11 @@ class Bill:
 
 def merge(known: Bill | None, told: Bill) -> Bill:
     """What is known once `told` was heard: the first closing bill stands, a pending one gives way to it."""
-    if known is None or (told.closes and not known.closes):
-        named = known or told
-        return replace(told, provider=told.provider or named.provider, model=told.model or named.model)
-    return known
+    if known is None:
+        return told
+    if known.closes or not told.closes:
+        return known
+    return Bill(told.state, told.amount, told.provider or known.provider, told.model or known.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,20 @@ class Attempt:
         """What was billed beyond the hold: ours to pay, never the tenant's."""
         return self.bill.owed - self.captured if self.bill else 0
 
+    def billed(self, bill: Bill) -> Attempt:
+        """With this bill."""
+        return Attempt(
+            self.key,
+            self.tenant_id,
+            self.user_id,
+            self.decision,
+            self.quoted,
+            self.provider,
+            self.model,
+            self.refusal,
+            bill,
+        )
+
     @property
     def payee(self) -> str:
         """The provider that is owed the bill."""
@@ -126,8 +141,19 @@ class Budget:
     @property
     def reached(self) -> int:
         """The highest threshold that spending has reached, in percent; zero for none."""
-        passed = (share for share in THRESHOLDS if self.captured and self.captured * 100 >= share * self.limit)
-        return max(passed, default=0)
+        share = self.captured * 100
+        if not share or share < THRESHOLDS[0] * self.limit:
+            return 0
+        return max(percent for percent in THRESHOLDS if share >= percent * self.limit)
+
+    def hold(self, amount: int) -> Budget:
+        """With `amount` more reserved."""
+        return Budget(self.id, self.tenant_id, self.limit, self.reserved + amount, self.captured, self.told)
+
+    def close(self, held: int, captured: int) -> Budget:
+        """With a hold closed, `captured` of it spent."""
+        reserved, spent = self.reserved - held, self.captured + captured
+        return Budget(self.id, self.tenant_id, self.limit, reserved, spent, self.told)
 
 
 def refuse(

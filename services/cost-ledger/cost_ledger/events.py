@@ -13,10 +13,13 @@ Any order and any repetition comes to the same; an outcome that comes before its
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis import crash
 from chassis.consumer import Subscription
+from chassis.database import after_commit
 from chassis.errors import Invalid
 from chassis.outbox import Draft, Outbox
 from chassis.telemetry import get_logger
@@ -70,6 +73,7 @@ def subscription(outbox: Outbox, *, default_limit: int) -> Subscription:
 
     async def handle(conn: AsyncConnection, events: Sequence[CloudEvent[Event]]) -> None:
         commands = [command_of(event) for event in events]
+        _name_crash_points(conn, commands)
         book = await store.open_book(conn, commands, default_limit=default_limit)
         posting = post(book, commands)
         await store.write(conn, posting)
@@ -84,6 +88,12 @@ def subscription(outbox: Outbox, *, default_limit: int) -> Subscription:
             await outbox.add(conn, [Draft(refusal, event.data.job_id, event.tenant_id, event.traceparent)])
 
     return Subscription(topic=GENERATIONS, handlers=dict.fromkeys(HEARD, handle), on_poison=on_poison)
+
+
+def _name_crash_points(conn: AsyncConnection, commands: Sequence[Command]) -> None:
+    for step in {"reserve" if isinstance(command, Quote) else "settle" for command in commands}:
+        crash.point(f"ledger.before_{step}")
+        after_commit(conn, partial(crash.point, f"ledger.after_{step}"))
 
 
 def command_of(event: CloudEvent[Event]) -> Command:

@@ -188,14 +188,16 @@ class _Desk:
         self.answers: list[tuple[int, Answer]] = []
 
     def quote(self, quote: Quote) -> list[Answer]:
-        known = {price.item: self.attempts.get(Key(quote.job_id, price.item, quote.attempt)) for price in quote.prices}
-        decided = [attempt for attempt in known.values() if attempt is not None and attempt.decision]
-        fresh = [
-            _quoted(quote, price, known[price.item])
-            for price in quote.prices
-            if (attempt := known[price.item]) is None or not attempt.decision
-        ]
-        return [*_again(quote, decided), *(self._decide(quote, fresh) if fresh else [])]
+        fresh: list[tuple[Key, Price]] = []
+        decided: list[Attempt] = []
+        for price in quote.prices:
+            key = Key(quote.job_id, price.item, quote.attempt)
+            known = self.attempts.get(key)
+            if known is None or known.decision is None:
+                fresh.append((key, price))
+            else:
+                decided.append(known)
+        return [*_again(quote, decided), *self._decide(quote, fresh)]
 
     def outcome(self, outcome: Outcome) -> list[Answer]:
         if outcome.key.attempt == 0:
@@ -204,58 +206,48 @@ class _Desk:
         bill = merge(known.bill, outcome.bill)
         if bill is known.bill:
             return _contradiction(known, outcome.bill)
-        billed = replace(known, bill=bill)
+        billed = known.billed(bill)
         self._keep(billed)
-        return self._close(billed) if billed.closed else []
+        return self._close(billed) if bill.closes else []
 
-    def _decide(self, quote: Quote, fresh: Sequence[Attempt]) -> list[Answer]:
-        amount = sum(attempt.quoted for attempt in fresh)
+    def _decide(self, quote: Quote, fresh: Sequence[tuple[Key, Price]]) -> list[Answer]:
+        if not fresh:
+            return []
+        amount = sum(price.amount for _, price in fresh)
         budget = self.budgets[quote.tenant_id]
-        refusal = refuse(budget, self.committed[quote.job_id], amount, currency=quote.currency, max_cost=quote.max_cost)
-        items = tuple(attempt.key.item for attempt in fresh)
+        committed = self.committed[quote.job_id]
+        refusal = refuse(budget, committed, amount, currency=quote.currency, max_cost=quote.max_cost)
+        attempts = [_decided(quote, key, price, refusal, self.attempts.get(key)) for key, price in fresh]
+        items = tuple(key.item for key, _ in fresh)
         answer: Answer
         if refusal is None:
-            self._hold(budget, fresh, amount)
+            self.budgets[quote.tenant_id] = budget.hold(amount)
+            self.committed[quote.job_id] = committed + amount
             answer = Reserved(quote.tenant_id, quote.job_id, quote.attempt, items, amount)
         else:
-            for attempt in fresh:
-                self._keep(replace(attempt, decision="refused", refusal=refusal))
             answer = Refused(quote.tenant_id, quote.job_id, quote.attempt, items, amount, quote.currency, refusal)
-        return [answer, *self._close_early(fresh)]
+        return [answer, *(early for attempt in attempts for early in self._begin(attempt))]
 
-    def _hold(self, budget: Budget, fresh: Sequence[Attempt], amount: int) -> None:
-        self.budgets[budget.tenant_id] = replace(budget, reserved=budget.reserved + amount)
-        for attempt in fresh:
-            self._keep(replace(attempt, decision="granted"))
-            self.committed[attempt.key.job_id] += attempt.quoted
-            self._post(attempt, attempt.provider, (Kind.HOLD, attempt.quoted))
-
-    def _close_early(self, fresh: Iterable[Attempt]) -> list[Answer]:
-        """Applies the outcomes that came before their quote."""
-        decided = (self.attempts[attempt.key] for attempt in fresh)
-        return [answer for attempt in decided if attempt.closed for answer in self._close(attempt)]
+    def _begin(self, attempt: Attempt) -> list[Answer]:
+        """Holds for an attempt what was granted, and applies the outcome that came before its quote."""
+        self._keep(attempt)
+        self._post(attempt, attempt.provider, (Kind.HOLD, attempt.held))
+        return self._close(attempt) if attempt.closed else []
 
     def _close(self, attempt: Attempt) -> list[Answer]:
         if attempt.decision is None:
             return []
-        self._post(
-            attempt,
-            attempt.payee,
-            (Kind.CAPTURE, attempt.captured),
-            (Kind.RELEASE, attempt.released),
-            (Kind.BILL, attempt.captured),
-            (Kind.EXCESS, attempt.excess),
-        )
+        captured, released, excess, payee = attempt.captured, attempt.released, attempt.excess, attempt.payee
+        moved = ((Kind.CAPTURE, captured), (Kind.RELEASE, released), (Kind.BILL, captured), (Kind.EXCESS, excess))
+        self._post(attempt, payee, *moved)
         if attempt.decision == "refused":
-            return [Unheld(attempt.key, attempt.excess, attempt.payee)] if attempt.excess else []
-        self.committed[attempt.key.job_id] -= attempt.released
-        return [_recorded(attempt), *self._spend(attempt)]
-
-    def _spend(self, attempt: Attempt) -> list[Crossed]:
-        budget = self.budgets[attempt.tenant_id]
-        spent = replace(budget, reserved=budget.reserved - attempt.held, captured=budget.captured + attempt.captured)
-        self.budgets[attempt.tenant_id] = replace(spent, told=max(spent.told, spent.reached))
-        return _crossed(spent)
+            return [Unheld(attempt.key, excess, payee)] if excess else []
+        self.committed[attempt.key.job_id] -= released
+        budget = self.budgets[attempt.tenant_id].close(attempt.held, captured)
+        crossed = _crossed(budget)
+        self.budgets[attempt.tenant_id] = replace(budget, told=crossed[-1].percent) if crossed else budget
+        recorded = Recorded(attempt.tenant_id, attempt.key, captured, released, excess, payee, attempt.used_model)
+        return [recorded, *crossed]
 
     def _keep(self, attempt: Attempt) -> None:
         self.attempts[attempt.key] = attempt
@@ -279,20 +271,24 @@ def _committed(attempts: Iterable[Attempt]) -> defaultdict[UUID, int]:
     return totals
 
 
-def _quoted(quote: Quote, price: Price, known: Attempt | None) -> Attempt:
+def _decided(quote: Quote, key: Key, price: Price, refusal: Refusal | None, known: Attempt | None) -> Attempt:
     return Attempt(
-        key=Key(quote.job_id, price.item, quote.attempt),
-        tenant_id=quote.tenant_id,
-        user_id=quote.user_id,
-        quoted=price.amount,
-        provider=price.provider,
-        model=price.model,
-        bill=known.bill if known else None,
+        key,
+        quote.tenant_id,
+        quote.user_id,
+        "refused" if refusal else "granted",
+        price.amount,
+        price.provider,
+        price.model,
+        refusal,
+        known.bill if known else None,
     )
 
 
 def _again(quote: Quote, decided: Sequence[Attempt]) -> list[Answer]:
     """The answers a repeated quote got before, as far as they still matter to the one who asks."""
+    if not decided:
+        return []
     answers: list[Answer] = []
     held = [attempt for attempt in decided if attempt.decision == "granted" and not attempt.closed]
     if held:
@@ -310,18 +306,6 @@ def _sum(attempts: Sequence[Attempt]) -> tuple[tuple[int, ...], int]:
     return tuple(attempt.key.item for attempt in attempts), sum(attempt.quoted for attempt in attempts)
 
 
-def _recorded(attempt: Attempt) -> Recorded:
-    return Recorded(
-        tenant_id=attempt.tenant_id,
-        key=attempt.key,
-        captured=attempt.captured,
-        released=attempt.released,
-        excess=attempt.excess,
-        provider=attempt.payee,
-        model=attempt.used_model,
-    )
-
-
 def _contradiction(attempt: Attempt, told: Bill) -> list[Answer]:
     stands = attempt.bill.owed if attempt.bill else 0
     return [Contradicted(attempt.key, stands, told.owed)] if told.closes and told.owed != stands else []
@@ -329,8 +313,11 @@ def _contradiction(attempt: Attempt, told: Bill) -> list[Answer]:
 
 def _crossed(budget: Budget) -> list[Crossed]:
     """The thresholds that were reached and not yet told."""
+    reached = budget.reached
+    if reached <= budget.told:
+        return []
     return [
         Crossed(budget.tenant_id, budget.id, percent, budget.captured, budget.limit)
         for percent in THRESHOLDS
-        if budget.told < percent <= budget.reached
+        if budget.told < percent <= reached
     ]
