@@ -75,23 +75,30 @@ def _wait_until_ready(
 def stop(home: Path | None = None, *, timeout: float = 60.0) -> bool:
     """End the system over ``home``, by force after ``timeout`` s. Returns when all is gone; False: nothing ran."""
     home = (home or home_folder(os.environ)).absolute()
-    was_running = is_held(home)
-    if was_running and (pid := holder(home)) is not None:
+    was_running, pid = is_held(home), holder(home)
+    if was_running and pid is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
             owner = psutil.Process(pid)
             owner.send_signal(signal.SIGTERM)
-            if not _gone(home, timeout):
+            if not _gone(home, owner, timeout):
                 owner.kill()
-    if not _gone(home, timeout):
+    if not _gone(home, None, timeout):
         raise ServerError(f"Processes of the system over {home} do not end; they are in {home / state.INFO_FILE}.")
     state.remove_info(home)
     return was_running
 
 
-def _gone(home: Path, timeout: float) -> bool:
+def _gone(home: Path, owner: psutil.Process | None, timeout: float) -> bool:
     deadline = time.monotonic() + timeout
-    while is_held(home):
+    while is_held(home) or (owner is not None and _lives(owner)):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)
     return True
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -146,7 +146,7 @@ class Kafka:
         """Format beside, then rename: a half-made log folder is never taken for a whole one."""
         await asyncio.to_thread(shutil.rmtree, self._fresh, ignore_errors=True)
         self._write_config(self._fresh)
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = base64.b64encode(uuid.uuid4().bytes, b"AB").decode().rstrip("=")  # a "-" in front would be an option
         await run_to_end(
             [*self._java(), "kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", self._config],
             log=self.log,

@@ -29,6 +29,11 @@ class FolderLock:
         self.descriptor = -1
         self._taken = False
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._taken
+
     async def acquire(self, *, patience: float = 30.0) -> None:
         """Take the lock; FolderHeldError while its holder lives, or if its children do after ``patience`` seconds."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -92,7 +92,9 @@ class System:
         self.on_event(f"backlot ready in {time.monotonic() - began:.1f} s: {self.info.gateway}")
 
     async def stop(self) -> None:
-        """End the services, the gateway first, then Kafka and PostgreSQL. Harmless when nothing runs."""
+        """End the services, the gateway first, then Kafka and PostgreSQL. Harmless when nothing of ours runs."""
+        if not self._lock.is_ours:  # the folder may be somebody else's, and what it says too
+            return
         state.remove_info(self.home)
         self._info = None
         for wave in sorted({spec.wave for spec in SERVICES}, reverse=True):
