@@ -1,0 +1,88 @@
+"""Open bills: attempts that ended while nobody knew what they cost are looked up until the provider says it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from chassis.telemetry import get_logger
+from provider_worker import metrics, says
+from provider_worker.adapters.interface import ProviderError
+from provider_worker.engine.attempts import facts
+from provider_worker.engine.endings import outputs
+from provider_worker.engine.ports import Pictures, Refused, TaskStore
+from provider_worker.engine.production import Delivery, Production, StoreAway, Undelivered
+from provider_worker.routing import NO_BILL, Failure
+from provider_worker.tasks import OpenBill, Staged
+from schemas.parts import Billing, Output
+
+log = get_logger()
+
+MOST = 20
+AGAIN_S = 60.0
+"""A lookup whose process died is made again after this."""
+LONGEST_WAIT_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    billing: Billing
+    evidence: str
+    staged: Staged | None = None
+    late: tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bills:
+    """Settles open bills; a result that came too late is kept as a late output. `grace_s`: a job may still appear."""
+
+    store: TaskStore
+    production: Production
+    pictures: Pictures
+    grace_s: float
+
+    async def step(self) -> bool:
+        """Looks up what is due; True when there was something."""
+        bills = await self.store.open_bills(MOST, AGAIN_S)
+        await asyncio.gather(*(self._settle(bill) for bill in bills))
+        return bool(bills)
+
+    async def _settle(self, bill: OpenBill) -> None:
+        answer = await self._answer(bill)
+        if answer is None:
+            await self.store.postpone(bill, min(LONGEST_WAIT_S, 5.0 * 2 ** min(bill.lookups, 10)))
+            return
+        event = says.settled(
+            bill.task,
+            billing=answer.billing,
+            evidence=answer.evidence,
+            late_outputs=list(answer.late),
+            seed=answer.staged.seed if answer.staged else None,
+        )
+        if await self.store.settle(bill, event, answer.staged):
+            metrics.SETTLED.labels(answer.billing.state).inc()
+            log.info("bill_settled", state=answer.billing.state, evidence=answer.evidence, **facts(bill.task))
+
+    async def _answer(self, bill: OpenBill) -> _Answer | None:
+        """What the provider says now; None while it says nothing final."""
+        try:
+            found = await self.production.look_up(bill.task)
+        except (ProviderError, TimeoutError, StoreAway) as error:
+            log.warning("bill_not_found", error=str(error), lookups=bill.lookups, **facts(bill.task))
+            return None
+        if found is Undelivered.UNKNOWN_THERE and bill.age_s >= self.grace_s:
+            return _Answer(NO_BILL, found.value)
+        if isinstance(found, Undelivered):
+            return None
+        if isinstance(found, Failure):
+            return None if found.is_open else _Answer(found.billing, found.message)
+        return await self._late(bill, found)
+
+    async def _late(self, bill: OpenBill, delivery: Delivery) -> _Answer:
+        staged = delivery.staged
+        try:
+            mime = await self.pictures.check(staged.pieces[0].key, bill.task.item)
+        except Refused as error:
+            return _Answer(staged.billing, f"the late result is not usable: {error}", staged)
+        late = tuple(outputs(bill.task, staged, mime))
+        return _Answer(staged.billing, "the provider finished late", staged, late)

@@ -1,0 +1,70 @@
+"""What the engine needs of the rooms around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+from uuid import UUID
+
+from provider_worker.tasks import Claimed, OpenBill, Pool, Revived, Staged, Step, Written
+from schemas.events import GenerationSettled
+from schemas.parts import PreparedItem
+
+Lease = tuple[int, int]
+"""Task id and epoch."""
+
+
+class TaskStore(Protocol):
+    """The worker's database. Everything raises `chassis.errors.Transient` where trying again later is right."""
+
+    async def claim(self, pool: Pool, limit: int, lease_s: float) -> Claimed:
+        """Leases ready tasks and writes down that their providers are about to be called; committed on return."""
+        ...
+
+    async def write(self, step: Step) -> Written:
+        """Writes a step if its task is still held; committed on return. May share its transaction with others."""
+        ...
+
+    async def renew(self, leases: Sequence[Lease], lease_s: float) -> set[int]:
+        """The ids of those that are still held, now for `lease_s` seconds more."""
+        ...
+
+    async def hand_back(self, leases: Sequence[Lease]) -> None: ...
+
+    async def revive(self) -> Revived: ...
+
+    async def ask_again(self, age_s: float) -> int:
+        """How many quotes that nobody answered were said again."""
+        ...
+
+    async def open_bills(self, most: int, again_in_s: float) -> Sequence[OpenBill]:
+        """Bills due to be looked up; the same ones come again after `again_in_s` seconds."""
+        ...
+
+    async def settle(self, bill: OpenBill, event: GenerationSettled, staged: Staged | None) -> bool:
+        """Closes the bill with its event; False where somebody else has looked it up meanwhile."""
+        ...
+
+    async def postpone(self, bill: OpenBill, seconds: float) -> None: ...
+
+    async def closed_long_ago(self, age_s: float) -> Mapping[UUID, Sequence[str]]:
+        """Staged keys by attempt."""
+        ...
+
+    async def mark_swept(self, attempts: Sequence[UUID]) -> None: ...
+
+
+class LeaseLost(Exception):
+    """Somebody else holds the task now, or it has ended: whatever this holder knows is no longer its to say."""
+
+
+class Refused(Exception):
+    """The bytes are not what was asked for; the message may be shown (R72)."""
+
+
+class Pictures(Protocol):
+    """Decodes whole pictures where that can do no harm."""
+
+    async def check(self, key: str, item: PreparedItem) -> str:
+        """The MIME type of the staged picture, which has exactly the item's size and format; raises `Refused`."""
+        ...

@@ -1,0 +1,137 @@
+"""What provider-worker hears, and what each of it changes.
+
+| Hears | From | Changes | Says |
+|---|---|---|---|
+| PromptsPrepared | prompt-service | one task per item | GenerationQuoted; of attempt 0 GenerationFailed, -Cancelled |
+| JobCancelRequested | api-gateway | ends what has not started, flags what has | GenerationCancelled |
+| CostReserved | cost-ledger | tasks become ready | |
+| BudgetRefused | cost-ledger | tasks end | GenerationFailed |
+
+The engine says GenerationStarted, GenerationCompleted, GenerationFailed, GenerationQuoted of further attempts,
+GenerationCancelled and GenerationSettled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chassis.consumer import Subscription
+from chassis.outbox import Draft, Outbox
+from chassis.telemetry import bind_event
+from provider_worker import says
+from provider_worker.planning import Plan, Planner
+from provider_worker.store import intake
+from provider_worker.tasks import CancelReason
+from schemas.cloudevents import CloudEvent
+from schemas.event import Event
+from schemas.events import BudgetRefused, CostReserved, JobCancelRequested, PromptsPrepared
+from schemas.parts import ErrorCode
+from schemas.topics import COSTS, JOBS, PROMPTS
+
+
+@dataclass(frozen=True, slots=True)
+class Hears:
+    """Handlers of one process; each runs in the transaction of its batch."""
+
+    outbox: Outbox
+    planner: Planner
+
+    async def prompts_prepared(self, conn: AsyncConnection, events: Sequence[CloudEvent[PromptsPrepared]]) -> None:
+        await self._open(conn, events, self._plan)
+
+    async def job_cancel_requested(
+        self, conn: AsyncConnection, events: Sequence[CloudEvent[JobCancelRequested]]
+    ) -> None:
+        traces = {event.data.job_id: event.traceparent for event in events}
+        stops = [(event.data.job_id, event.tenant_id, event.data.reason) for event in events]
+        await self.outbox.add(
+            conn,
+            [
+                Draft(
+                    says.cancelled(item.job_id, item.item, item.attempt, item.reason),
+                    item.job_id,
+                    item.tenant_id,
+                    traces[item.job_id],
+                )
+                for item in await intake.stop_jobs(conn, stops)
+            ],
+        )
+
+    async def cost_reserved(self, conn: AsyncConnection, events: Sequence[CloudEvent[CostReserved]]) -> None:
+        await intake.make_ready(conn, _tasks_of(events))
+
+    async def budget_refused(self, conn: AsyncConnection, events: Sequence[CloudEvent[BudgetRefused]]) -> None:
+        causes = {(event.data.job_id, event.data.attempt): event for event in events}
+        drafts = []
+        for item in await intake.refuse(conn, _tasks_of(events)):
+            cause = causes[item.job_id, item.attempt]
+            code = ErrorCode(item.last_code) if item.last_code else ErrorCode.BUDGET_EXCEEDED
+            message = item.last_message or _refusal(cause.data)
+            event = says.never_started(item.job_id, item.item, item.attempt, code, message)
+            drafts.append(Draft(event, item.job_id, item.tenant_id, cause.traceparent))
+        await self.outbox.add(conn, drafts)
+
+    async def prompts_poisoned(self, conn: AsyncConnection, event: CloudEvent[Event], error: Exception) -> None:
+        """A job whose prompts cannot be handled fails, so that nobody waits for it."""
+        if not isinstance(event.data, PromptsPrepared):
+            return
+        bind_event(event).error("prompts_not_handled", error=str(error))
+        message = "the job's prompts could not be handled"
+        poisoned = cast("CloudEvent[PromptsPrepared]", event)
+        await self._open(conn, [poisoned], lambda job, _: self.planner.refuse(job.data, job.tenant_id, message))
+
+    def _plan(self, event: CloudEvent[PromptsPrepared], reason: CancelReason | None) -> Plan:
+        return self.planner.plan(event.data, event.tenant_id, reason)
+
+    async def _open(
+        self,
+        conn: AsyncConnection,
+        events: Sequence[CloudEvent[PromptsPrepared]],
+        plan: Callable[[CloudEvent[PromptsPrepared], CancelReason | None], Plan],
+    ) -> None:
+        """Takes in new jobs and says what is planned; a job that is known already changes nothing."""
+        new = await intake.open_jobs(conn, events)
+        first = {event.data.job_id: event for event in reversed(events)}
+        plans = [(event, plan(event, new[job])) for job, event in first.items() if job in new]
+        await intake.add_tasks(
+            conn, [task for _, made in plans for task in made.tasks], self.planner.table.price_version
+        )
+        await self.outbox.add(
+            conn,
+            [
+                Draft(said, event.data.job_id, event.tenant_id, event.traceparent)
+                for event, made in plans
+                for said in made.events
+            ],
+        )
+
+
+def _tasks_of(events: Sequence[CloudEvent[CostReserved | BudgetRefused]]) -> list[tuple[UUID, int, int]]:
+    """(job, item, attempt) of every item the events name."""
+    return [(event.data.job_id, item, event.data.attempt) for event in events for item in event.data.items]
+
+
+def _refusal(refused: BudgetRefused) -> str:
+    cap = "the job's max_cost" if refused.cap == "max_cost" else "the budget"
+    return (
+        f"{cap} leaves {refused.left_micros} of {refused.limit_micros} millionths of {refused.currency}; "
+        f"{refused.amount_micros} were asked for"
+    )
+
+
+def subscriptions(hears: Hears, ready: Callable[[], None]) -> list[Subscription]:
+    """What the worker hears; `ready` is called after commits that may have made tasks ready."""
+    return [
+        Subscription(PROMPTS, {PromptsPrepared: hears.prompts_prepared}, on_poison=hears.prompts_poisoned),
+        Subscription(JOBS, {JobCancelRequested: hears.job_cancel_requested}),
+        Subscription(
+            COSTS,
+            {CostReserved: hears.cost_reserved, BudgetRefused: hears.budget_refused},
+            after_commit=ready,
+        ),
+    ]

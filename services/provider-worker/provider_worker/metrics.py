@@ -1,0 +1,29 @@
+"""What the worker counts. Labels are bounded: no tenant, no job."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from chassis.metrics import REGISTRY
+
+ATTEMPTS = Counter(
+    "backlot_worker_attempts_total",
+    "Attempts by how they ended (completed, failed, cancelled) and why",
+    ["provider", "outcome", "code"],
+    registry=REGISTRY,
+)
+ATTEMPT_SECONDS = Histogram(
+    "backlot_worker_attempt_seconds",
+    "From the claim of an attempt to its last word, provider included",
+    ["provider"],
+    buckets=(0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120),
+    registry=REGISTRY,
+)
+CLAIMED = Counter("backlot_worker_claimed_total", "Tasks claimed", registry=REGISTRY)
+IN_FLIGHT = Gauge("backlot_worker_in_flight", "Tasks this process holds", registry=REGISTRY)
+FENCED = Counter("backlot_worker_fenced_writes_total", "Steps refused because the lease was lost", registry=REGISTRY)
+EXPIRED = Counter("backlot_worker_expired_leases_total", "Leases that ran out and were taken back", registry=REGISTRY)
+ASKED_AGAIN = Counter("backlot_worker_quotes_asked_again_total", "Unanswered quotes said again", registry=REGISTRY)
+SETTLED = Counter("backlot_worker_bills_settled_total", "Open bills that were settled", ["state"], registry=REGISTRY)
+SWEPT = Counter("backlot_worker_staged_swept_total", "Staged objects deleted after their time", registry=REGISTRY)
+STORE_AWAY = Gauge("backlot_worker_object_store_away", "1 while nothing is claimed for want of it", registry=REGISTRY)

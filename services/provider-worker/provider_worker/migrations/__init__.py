@@ -1,0 +1,1 @@
+"""The schema of provider-worker's own database, revision by revision."""

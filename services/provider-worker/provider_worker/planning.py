@@ -1,0 +1,96 @@
+"""What becomes of a job's prompts: tasks, one quote, and an end for what nobody can make. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from provider_worker import says
+from provider_worker.routing import Offer, Refuses, RouteTable, offers_for, pool_of
+from provider_worker.tasks import CancelReason, NewTask, State
+from schemas.event import Event
+from schemas.events import PromptsPrepared
+from schemas.parts import ErrorCode, PreparedItem
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The tasks of a job and what is said about them at once."""
+
+    tasks: tuple[NewTask, ...]
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Plans jobs by a route table; `refuses` asks an adapter, `new_id` makes attempt ids."""
+
+    table: RouteTable
+    refuses: Refuses
+    new_id: Callable[[], UUID]
+
+    def plan(self, prepared: PromptsPrepared, tenant_id: UUID, cancelled: CancelReason | None) -> Plan:
+        """A stopped job's items are cancelled without a quote; the others get their first usable route's price."""
+        if cancelled is not None:
+            return self._cancelled(prepared, tenant_id, cancelled)
+        tasks, quote, refusals = [], [], []
+        for item in _wanted(prepared):
+            offers, reason = offers_for(self.table, item, prepared.route, self.refuses)
+            tasks.append(self._task(prepared.job_id, tenant_id, item, offers[0] if offers else None, State.FAILED))
+            if offers:
+                quote.append((item.number, offers[0]))
+            else:
+                refusals.append(says.never_started(prepared.job_id, item.number, 0, ErrorCode.INVALID_REQUEST, reason))
+        return Plan(tuple(tasks), (*self._quote(prepared, quote), *refusals))
+
+    def refuse(self, prepared: PromptsPrepared, tenant_id: UUID, message: str) -> Plan:
+        """Ends every item of a job whose prompts cannot be handled, so that nobody waits for them."""
+        items = list(_wanted(prepared))
+        return Plan(
+            tuple(self._task(prepared.job_id, tenant_id, item, None, State.FAILED) for item in items),
+            tuple(
+                says.never_started(prepared.job_id, item.number, 0, ErrorCode.INVALID_REQUEST, message)
+                for item in items
+            ),
+        )
+
+    def _cancelled(self, prepared: PromptsPrepared, tenant_id: UUID, reason: CancelReason) -> Plan:
+        items = list(_wanted(prepared))
+        return Plan(
+            tuple(self._task(prepared.job_id, tenant_id, item, None, State.CANCELLED) for item in items),
+            tuple(says.cancelled(prepared.job_id, item.number, 0, reason) for item in items),
+        )
+
+    def _task(self, job_id: UUID, tenant_id: UUID, item: PreparedItem, offer: Offer | None, without: State) -> NewTask:
+        return NewTask(
+            job_id=job_id,
+            tenant_id=tenant_id,
+            item=item,
+            state=State.QUOTING if offer else without,
+            attempt=1 if offer else 0,
+            attempt_id=self.new_id(),
+            offer=offer,
+            pool=pool_of(offer.provider, item.kind) if offer else "",
+        )
+
+    def _quote(self, prepared: PromptsPrepared, offers: list[tuple[int, Offer]]) -> Iterator[Event]:
+        if offers:
+            yield says.quoted(
+                prepared.job_id,
+                prepared.asset_context.user_id,
+                1,
+                offers,
+                currency=self.table.currency,
+                price_version=self.table.price_version,
+                max_cost_micros=prepared.max_cost_micros,
+            )
+
+
+def _wanted(prepared: PromptsPrepared) -> Iterator[PreparedItem]:
+    """Items that have a prompt (R92), each number once."""
+    seen: set[int] = set()
+    for item in prepared.items:
+        if not item.blank and item.number not in seen:
+            seen.add(item.number)
+            yield item

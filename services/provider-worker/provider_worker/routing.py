@@ -1,0 +1,244 @@
+"""Which provider makes an item, at what price, and what follows when it does not. Pure: values in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from schemas.parts import Billing, ErrorCode, Kind, PreparedItem, Stage
+from schemas.parts import Route as Wish
+
+RETRYABLE = frozenset({ErrorCode.RATE_LIMIT, ErrorCode.TEMPORARY, ErrorCode.TIMEOUT})
+REMAKES = 1
+"""How often an item whose paid result was unusable is made again at the same provider."""
+
+NO_BILL = Billing(state="none")
+
+Refuses = Callable[[str, PreparedItem], str | None]
+"""Why this provider cannot make the item, or None where it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One provider's model at its price for one output, in micro-units of the table's currency."""
+
+    provider: str
+    model: str
+    amount_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Seconds before each further call to a provider that refused for now; `jitter` is a share of the wait (R61)."""
+
+    waits: tuple[float, ...] = (1.0, 2.0, 4.0)
+    jitter: float = 0.2
+
+    @property
+    def max_retries(self) -> int:
+        return len(self.waits)
+
+
+@dataclass(frozen=True, slots=True)
+class KindRoute:
+    """Where a kind is made: offers in fallback order, slots per tenant and provider, times in seconds (R67, R80)."""
+
+    kind: Kind
+    offers: tuple[Offer, ...]
+    per_tenant: int
+    timeout_s: float
+    poll_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """All routes with one price list."""
+
+    currency: str
+    price_version: str
+    routes: Mapping[Kind, KindRoute]
+    retries: Mapping[str, RetryPolicy] = field(default_factory=dict)
+    fallback_on: frozenset[ErrorCode] = frozenset()
+    unknown_grace_s: float = 120.0
+
+    def policy(self, provider: str) -> RetryPolicy:
+        return self.retries.get(provider, RetryPolicy())
+
+    def caps(self) -> dict[str, int]:
+        """Slots per tenant for every pool there is."""
+        return {
+            pool_of(offer.provider, route.kind): route.per_tenant
+            for route in self.routes.values()
+            for offer in route.offers
+        }
+
+
+def pool_of(provider: str, kind: Kind) -> str:
+    """The name of the slots that a tenant's items of this kind share at this provider (R80)."""
+    return f"{provider}/{kind.value}"
+
+
+def offers_for(table: RouteTable, item: PreparedItem, wish: Wish, refuses: Refuses) -> tuple[Sequence[Offer], str]:
+    """The offers that can make `item`, in order, and in words why there is none where there is none.
+
+    A wish for providers narrows the route and orders it; without fallback the first usable offer is the only one.
+    """
+    route = table.routes.get(item.kind)
+    if route is None:
+        return (), f"no provider makes {item.kind.value}"
+    wanted = _wanted(route.offers, wish.providers)
+    if not wanted:
+        return (), f"none of the providers asked for makes {item.kind.value}"
+    reasons = {offer.provider: refuses(offer.provider, item) for offer in wanted}
+    usable = [offer for offer in wanted if reasons[offer.provider] is None]
+    if not usable:
+        return (), "; ".join(f"{provider}: {reason}" for provider, reason in reasons.items())
+    return (usable if wish.fallback else usable[:1]), ""
+
+
+def _wanted(offers: Sequence[Offer], providers: Sequence[str]) -> list[Offer]:
+    if not providers:
+        return list(offers)
+    by_name = {offer.provider: offer for offer in offers}
+    return [by_name[name] for name in dict.fromkeys(providers) if name in by_name]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt, or one call of it, that came to nothing. `message` is safe to show.
+
+    `unknown`: nobody can say whether the provider took the job. `retry_after` is in seconds (R63). `model_gone`: the
+    provider no longer has the model, so that another provider may still serve the request. `paid_for`: the provider
+    has the result, so that nobody is paid for another one (R79).
+    """
+
+    code: ErrorCode
+    message: str
+    stage: Stage = Stage.GENERATING
+    billing: Billing = NO_BILL
+    unknown: bool = False
+    retry_after: float | None = None
+    model_gone: bool = False
+    paid_for: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a bill or a result may still come: nothing is sent again while it may."""
+        return self.unknown or self.billing.state == "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far an item has come: `calls` at `offer` within this attempt, what is held for the attempt, seconds left.
+
+    `resendable`: a second submit under the same reference makes no second job at this provider. `unknown_s`: seconds
+    since the call whose outcome may be unknown.
+    """
+
+    offer: Offer
+    offers: Sequence[Offer]
+    held_micros: int
+    calls: int
+    remakes: int
+    tried: frozenset[str]
+    time_left: float
+    resendable: bool = False
+    unknown_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Call the same provider again after `wait` seconds, in the same attempt."""
+
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """Nobody knows whether the provider took the job: after `wait` seconds it is looked up before anything is sent."""
+
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Call another provider at once, in the same attempt: nothing was billed, and it costs no more than is held."""
+
+    offer: Offer
+
+
+@dataclass(frozen=True, slots=True)
+class Requote:
+    """A further attempt that has to be held for first. `remake`: at the same provider, after a paid bad result."""
+
+    offer: Offer
+    remake: bool
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The item's last attempt has failed."""
+
+
+Next = Retry | LookAgain | Switch | Requote | End
+
+
+def after(failure: Failure, standing: Standing, table: RouteTable, random: Random) -> Next:
+    """What follows a failure (R61, R63, R65, R70, R73, R79)."""
+    if failure.unknown:
+        return _look_again(failure, standing, table, random)
+    if failure.is_open or failure.paid_for:
+        return End()
+    billed = failure.billing.state == "final" and failure.billing.amount_micros > 0
+    if not billed and (wait := _wait(failure, standing, table, random)) is not None:
+        return Retry(wait)
+    if billed and failure.code is ErrorCode.CORRUPT_OUTPUT and standing.remakes < REMAKES:
+        return Requote(standing.offer, remake=True)
+    return _fallback(failure, standing, table, billed=billed)
+
+
+def _look_again(failure: Failure, standing: Standing, table: RouteTable, random: Random) -> Next:
+    if standing.resendable:
+        wait = _wait(failure, standing, table, random)
+        return End() if wait is None else LookAgain(wait)
+    policy = table.policy(standing.offer.provider)
+    left = table.unknown_grace_s - standing.unknown_s
+    return LookAgain(min(left, max(policy.waits, default=left))) if left > 0 else End()
+
+
+def _wait(failure: Failure, standing: Standing, table: RouteTable, random: Random) -> float | None:
+    """Seconds until the next call to the same provider, or None where there is none."""
+    policy = table.policy(standing.offer.provider)
+    retries = standing.calls - 1
+    again = failure.code in RETRYABLE or failure.unknown
+    allowed = policy.max_retries if again else _single_retries(failure)
+    if retries >= min(allowed, policy.max_retries):
+        return None
+    wait = policy.waits[retries] * random.uniform(1 - policy.jitter, 1 + policy.jitter)
+    if failure.retry_after is not None:
+        # Never sooner than asked; the spread keeps the refused from coming back together.
+        wait = failure.retry_after * random.uniform(1, 1 + policy.jitter)
+    return wait if wait < standing.time_left else None
+
+
+def _single_retries(failure: Failure) -> int:
+    return 1 if failure.code in {ErrorCode.PROVIDER_ERROR, ErrorCode.CORRUPT_OUTPUT} else 0
+
+
+def _fallback(failure: Failure, standing: Standing, table: RouteTable, *, billed: bool) -> Next:
+    if not _may_fall_back(failure, standing, table):
+        return End()
+    gone = standing.tried | {standing.offer.provider}
+    offer = next((offer for offer in standing.offers if offer.provider not in gone), None)
+    if offer is None:
+        return End()
+    if billed or offer.amount_micros > standing.held_micros:
+        return Requote(offer, remake=False)
+    return Switch(offer)
+
+
+def _may_fall_back(failure: Failure, standing: Standing, table: RouteTable) -> bool:
+    if failure.code is ErrorCode.RATE_LIMIT:
+        return failure.retry_after is not None and failure.retry_after >= standing.time_left
+    return failure.model_gone or failure.code in table.fallback_on

@@ -1,0 +1,33 @@
+"""What this service reads from the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+
+from chassis.settings import ServiceSettings, service_config
+
+
+class Settings(ServiceSettings):
+    """Settings of provider-worker; see `chassis.settings` for those that all services have."""
+
+    model_config = service_config("PROVIDER_WORKER_")
+
+    objects_dir: Path = Field(
+        validation_alias=AliasChoices("BACKLOT_OBJECTS_DIR", "objects_dir"),
+        description="folder of the object store, shared with storage-service",
+    )
+    sandbox_dir: Path = Field(description="folder of the sandbox provider's own bill, outside our databases")
+    routes_file: Path | None = Field(default=None, description="routes, providers and prices; ours when not set")
+    images_per_tenant: int | None = Field(
+        default=None, ge=1, description="images made at once for one tenant at one provider, over all replicas"
+    )
+    hands: int = Field(default=128, ge=1, le=5000, description="tasks this process works on at once")
+    lease_seconds: float = Field(default=30.0, ge=1, le=600, description="how long a claimed task is left alone")
+    quote_age_seconds: float = Field(
+        default=60.0, gt=0, description="a quote without an answer is said again after this"
+    )
+    staged_age_seconds: float = Field(
+        default=7 * 24 * 3600.0, ge=60, description="staged bytes are deleted so long after their attempt ended"
+    )

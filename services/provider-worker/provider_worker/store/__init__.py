@@ -1,0 +1,1 @@
+"""The worker's tables and every statement on them."""

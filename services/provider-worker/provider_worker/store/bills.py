@@ -1,0 +1,72 @@
+"""Open bills: attempts that ended while their cost was unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from provider_worker.store.rows import job_of, staged_text, task_of
+from provider_worker.tasks import OpenBill, Staged
+from schemas.parts import Billing
+
+# The attempt's own provider and reference: the task may have gone on since. A lookup counts itself, so that of two
+# that overlap only the later one can settle.
+_DUE = text("""
+    WITH due AS (
+        SELECT attempt_id FROM attempts WHERE billing = 'pending' AND lookup_at <= now()
+        ORDER BY lookup_at LIMIT :most FOR UPDATE SKIP LOCKED),
+    taken AS (
+        UPDATE attempts a SET lookups = a.lookups + 1, lookup_at = now() + CAST(:again AS interval)
+        FROM due WHERE a.attempt_id = due.attempt_id
+        RETURNING a.*)
+    SELECT t.id, t.epoch, a.job_id, a.tenant_id, t.spec::text, a.attempt, a.attempt_id, a.provider, a.model,
+        a.price_micros, a.price_version, a.price_micros AS held_micros, a.intent_at, 0 AS unknown_s, a.calls,
+        t.remakes, t.tried, 0 AS time_left, true AS resuming, a.external::text, NULL AS staged, a.lookups,
+        extract(epoch FROM now() - a.closed_at) AS age_s, j.context::text, j.traceparent
+    FROM taken a JOIN tasks t USING (job_id, item) JOIN jobs j ON j.job_id = a.job_id
+""")
+
+_SETTLE = text("""
+    UPDATE attempts SET billing = :billing, amount_micros = :amount, basis = :basis, evidence = :evidence,
+        staged = coalesce(CAST(:staged AS json), staged), settled_at = now(), lookup_at = NULL
+    WHERE attempt_id = :attempt AND billing = 'pending' AND lookups = :lookups
+    RETURNING attempt_id
+""")
+
+_POSTPONE = text("""
+    UPDATE attempts SET lookup_at = now() + CAST(:wait AS interval)
+    WHERE attempt_id = :attempt AND billing = 'pending' AND lookups = :lookups
+""")
+
+
+async def due(conn: AsyncConnection, most: int, again_in_s: float) -> Sequence[OpenBill]:
+    """Takes bills whose lookup is due; they are due again after `again_in_s` seconds if nobody settles them."""
+    found = await conn.execute(_DUE, {"most": most, "again": timedelta(seconds=again_in_s)})
+    return [OpenBill(task_of(row, job_of(row)), row.lookups, float(row.age_s)) for row in found]
+
+
+async def settle(conn: AsyncConnection, bill: OpenBill, billing: Billing, evidence: str, staged: Staged | None) -> bool:
+    """Closes the bill; False where a later lookup has it."""
+    found = await conn.execute(
+        _SETTLE,
+        {
+            "attempt": bill.task.attempt_id,
+            "lookups": bill.lookups,
+            "billing": billing.state,
+            "amount": billing.amount_micros,
+            "basis": billing.basis,
+            "evidence": evidence,
+            "staged": staged_text(staged),
+        },
+    )
+    return found.first() is not None
+
+
+async def postpone(conn: AsyncConnection, bill: OpenBill, seconds: float) -> None:
+    await conn.execute(
+        _POSTPONE,
+        {"attempt": bill.task.attempt_id, "lookups": bill.lookups, "wait": timedelta(seconds=seconds)},
+    )

@@ -1,0 +1,106 @@
+"""How the worker's values lie in rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy import Row
+
+from provider_worker.routing import Offer
+from provider_worker.tasks import Job, Piece, Staged, Task
+from schemas.events import PromptsPrepared
+from schemas.parts import AssetContext, Billing, PreparedItem, Route
+
+
+class _Context(BaseModel):
+    """The job's column `context`."""
+
+    route: Route
+    max_cost_micros: int | None = None
+    asset_context: AssetContext
+
+
+def context_text(prepared: PromptsPrepared) -> str:
+    return prepared.model_dump_json(include={"route", "max_cost_micros", "asset_context"})
+
+
+def job_of(row: Row[Any]) -> Job:
+    context = _Context.model_validate_json(row.context)
+    return Job(
+        job_id=row.job_id,
+        tenant_id=row.tenant_id,
+        route=context.route,
+        max_cost_micros=context.max_cost_micros,
+        context=context.asset_context,
+        traceparent=row.traceparent,
+    )
+
+
+def tasks_of(rows: Sequence[Row[Any]]) -> list[Task]:
+    """Tasks of claimed rows; the items of one job share its context."""
+    jobs: dict[UUID, Job] = {}
+    tasks = []
+    for row in rows:
+        job = jobs.get(row.job_id)
+        if job is None:
+            job = jobs[row.job_id] = job_of(row)
+        tasks.append(task_of(row, job))
+    return tasks
+
+
+def task_of(row: Row[Any], job: Job) -> Task:
+    return Task(
+        id=row.id,
+        epoch=row.epoch,
+        job=job,
+        item=PreparedItem.model_validate_json(row.spec),
+        attempt=row.attempt,
+        attempt_id=row.attempt_id,
+        offer=Offer(row.provider, row.model, row.price_micros),
+        price_version=row.price_version,
+        held_micros=row.held_micros,
+        intent_at=row.intent_at,
+        unknown_s=float(row.unknown_s),
+        calls=row.calls,
+        remakes=row.remakes,
+        tried=frozenset(row.tried),
+        time_left=float(row.time_left),
+        resuming=row.resuming,
+        external=json.loads(row.external) if row.external is not None else None,
+        staged=staged_of(row.staged),
+    )
+
+
+def staged_of(text: str | None) -> Staged | None:
+    if text is None:
+        return None
+    held = json.loads(text)
+    return Staged(
+        pieces=tuple(Piece(**piece) for piece in held["pieces"]),
+        billing=Billing.model_validate(held["billing"]),
+        seed=held["seed"],
+    )
+
+
+def staged_text(staged: Staged | None) -> str | None:
+    if staged is None:
+        return None
+    pieces = [asdict(piece) for piece in staged.pieces]
+    return json.dumps({"pieces": pieces, "billing": staged.billing.model_dump(), "seed": staged.seed})
+
+
+def json_text(value: Mapping[str, Any] | None) -> str | None:
+    return None if value is None else json.dumps(value)
+
+
+def columns(rows: Sequence[tuple[Any, ...]], spaced: str) -> dict[str, list[Any]]:
+    """Rows as one array per column, for unnest; `spaced` are the columns' names with spaces between."""
+    names = spaced.split()
+    if not rows:
+        return {name: [] for name in names}
+    return {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)}

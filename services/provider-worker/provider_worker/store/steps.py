@@ -1,0 +1,179 @@
+"""Steps of tasks under a lease: many share one transaction, each is written by compare-and-set or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chassis.outbox import Draft, Outbox
+from provider_worker.routing import pool_of
+from provider_worker.store.rows import columns, json_text, staged_text
+from provider_worker.tasks import Advance, Closing, Finish, Keep, Park, Step, Task, Written
+
+# The compare: who still holds the lease. Locked in the order of ids, as everywhere.
+_LOCK = text("""
+    SELECT t.id, t.cancel_reason FROM tasks t
+    JOIN unnest(CAST(:ids AS bigint[]), CAST(:epochs AS int[])) u(id, epoch) ON t.id = u.id AND t.epoch = u.epoch
+    WHERE t.state IN ('leased', 'staged') ORDER BY t.id FOR UPDATE OF t
+""")
+
+_KEEP = text("""
+    UPDATE tasks t SET external = coalesce(u.external, t.external), staged = coalesce(u.staged, t.staged),
+        state = CASE WHEN u.staged IS NULL THEN t.state ELSE 'staged' END
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:external AS json[]), CAST(:staged AS json[])) u(id, external, staged)
+    WHERE t.id = u.id
+""")
+
+_PARK = text("""
+    UPDATE tasks t SET state = 'waiting', lease_until = NULL, next_at = now() + u.wait, time_left = u.time_left,
+        resuming = u.resuming,
+        external = CASE WHEN u.resuming THEN t.external END,
+        tried = CASE WHEN u.provider IS NULL THEN t.tried ELSE array_append(t.tried, t.provider) END,
+        calls = CASE WHEN u.provider IS NULL THEN t.calls + CAST(u.resuming AS int) ELSE 0 END,
+        pool = coalesce(u.pool, t.pool), provider = coalesce(u.provider, t.provider),
+        model = coalesce(u.model, t.model), price_micros = coalesce(u.price, t.price_micros)
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:wait AS interval[]), CAST(:time_left AS interval[]),
+        CAST(:resuming AS boolean[]), CAST(:provider AS text[]), CAST(:model AS text[]), CAST(:price AS bigint[]),
+        CAST(:pool AS text[])) u(id, wait, time_left, resuming, provider, model, price, pool)
+    WHERE t.id = u.id
+""")
+
+_ADVANCE = text("""
+    UPDATE tasks t SET state = 'quoting', quoted_at = now(), attempt = t.attempt + 1, attempt_id = u.attempt_id,
+        lease_until = NULL, time_left = NULL, resuming = false, external = NULL, staged = NULL,
+        calls = 0, remakes = t.remakes + CASE WHEN u.remake THEN 1 ELSE 0 END,
+        tried = CASE WHEN u.remake THEN t.tried ELSE array_append(t.tried, t.provider) END, pool = u.pool,
+        provider = u.provider, model = u.model, price_micros = u.price, held_micros = u.price,
+        price_version = u.price_version, last_code = u.code, last_message = u.message
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:attempt_id AS uuid[]), CAST(:remake AS boolean[]), CAST(:pool AS text[]),
+        CAST(:provider AS text[]), CAST(:model AS text[]), CAST(:price AS bigint[]), CAST(:price_version AS text[]),
+        CAST(:code AS text[]), CAST(:message AS text[]))
+        u(id, attempt_id, remake, pool, provider, model, price, price_version, code, message)
+    WHERE t.id = u.id
+""")
+
+_FINISH = text("""
+    UPDATE tasks t SET state = u.state, lease_until = NULL, staged = NULL, external = NULL
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:state AS text[])) u(id, state) WHERE t.id = u.id
+""")
+
+_CLOSE = text("""
+    UPDATE attempts a SET outcome = u.outcome, code = u.code, billing = u.billing, amount_micros = u.amount,
+        basis = u.basis, external = u.external, staged = u.staged, calls = u.calls, closed_at = now(),
+        lookup_at = now() + u.lookup_in
+    FROM unnest(CAST(:attempts AS uuid[]), CAST(:outcome AS text[]), CAST(:code AS text[]), CAST(:billing AS text[]),
+        CAST(:amount AS bigint[]), CAST(:basis AS text[]), CAST(:external AS json[]), CAST(:staged AS json[]),
+        CAST(:calls AS int[]), CAST(:lookup_in AS interval[]))
+        u(attempt_id, outcome, code, billing, amount, basis, external, staged, calls, lookup_in)
+    WHERE a.attempt_id = u.attempt_id
+""")
+
+
+async def write(conn: AsyncConnection, outbox: Outbox, steps: Sequence[Step], price_version: str) -> list[Written]:
+    """Writes the steps of at most one per task with their events; says for each what became of it."""
+    ids = {"ids": [step.task.id for step in steps], "epochs": [step.task.epoch for step in steps]}
+    held = {row.id: row.cancel_reason for row in await conn.execute(_LOCK, ids)}
+    answers = [_answer(step, held) for step in steps]
+    applied = [step for step, answer in zip(steps, answers, strict=True) if answer is Written.APPLIED]
+    await _keep(conn, [step for step in applied if isinstance(step, Keep)])
+    await _park(conn, [step for step in applied if isinstance(step, Park)])
+    await _advance(conn, [step for step in applied if isinstance(step, Advance)], price_version)
+    await _finish(conn, [step for step in applied if isinstance(step, Finish)])
+    await _close(conn, [(step.task, step.closing) for step in applied if isinstance(step, Advance | Finish)])
+    await outbox.add(conn, list(_drafts(applied)))
+    return answers
+
+
+def _answer(step: Step, held: dict[int, str | None]) -> Written:
+    if step.task.id not in held:
+        return Written.LOST
+    reason = held[step.task.id]
+    if reason is not None and isinstance(step, Park | Advance):
+        return Written(reason)
+    return Written.APPLIED
+
+
+async def _keep(conn: AsyncConnection, steps: Sequence[Keep]) -> None:
+    rows = [(step.task.id, json_text(step.external), staged_text(step.staged)) for step in steps]
+    if rows:
+        await conn.execute(_KEEP, columns(rows, "ids external staged"))
+
+
+async def _park(conn: AsyncConnection, steps: Sequence[Park]) -> None:
+    if steps:
+        names = "ids wait time_left resuming provider model price pool"
+        await conn.execute(_PARK, columns([_park_row(step) for step in steps], names))
+
+
+def _park_row(step: Park) -> tuple[Any, ...]:
+    offer = step.offer
+    move = (offer.provider, offer.model, offer.amount_micros) if offer else (None, None, None)
+    pool = pool_of(offer.provider, step.task.item.kind) if offer else None
+    return (
+        step.task.id,
+        timedelta(seconds=step.wait),
+        timedelta(seconds=step.time_left),
+        step.resuming,
+        *move,
+        pool,
+    )
+
+
+async def _advance(conn: AsyncConnection, steps: Sequence[Advance], price_version: str) -> None:
+    if steps:
+        names = "ids attempt_id remake pool provider model price price_version code message"
+        await conn.execute(_ADVANCE, columns([_advance_row(step, price_version) for step in steps], names))
+
+
+def _advance_row(step: Advance, price_version: str) -> tuple[Any, ...]:
+    return (
+        step.task.id,
+        step.attempt_id,
+        step.remake,
+        pool_of(step.offer.provider, step.task.item.kind),
+        step.offer.provider,
+        step.offer.model,
+        step.offer.amount_micros,
+        price_version,
+        step.closing.code,
+        step.message,
+    )
+
+
+async def _finish(conn: AsyncConnection, steps: Sequence[Finish]) -> None:
+    rows = [(step.task.id, step.closing.outcome) for step in steps]
+    if rows:
+        await conn.execute(_FINISH, columns(rows, "ids state"))
+
+
+async def _close(conn: AsyncConnection, closings: Sequence[tuple[Task, Closing]]) -> None:
+    if closings:
+        names = "attempts outcome code billing amount basis external staged calls lookup_in"
+        await conn.execute(_CLOSE, columns([_closing_row(task, closing) for task, closing in closings], names))
+
+
+def _closing_row(task: Task, closing: Closing) -> tuple[Any, ...]:
+    return (
+        task.attempt_id,
+        closing.outcome,
+        closing.code,
+        closing.billing.state,
+        closing.billing.amount_micros,
+        closing.billing.basis,
+        json_text(closing.external),
+        staged_text(closing.staged),
+        task.calls,
+        None if closing.lookup_in is None else timedelta(seconds=closing.lookup_in),
+    )
+
+
+def _drafts(steps: Sequence[Step]) -> Iterable[Draft]:
+    for step in steps:
+        if isinstance(step, Advance | Finish):
+            job = step.task.job
+            for event in step.events:
+                yield Draft(event, job.job_id, job.tenant_id, job.traceparent)

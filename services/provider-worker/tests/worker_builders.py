@@ -1,0 +1,331 @@
+"""Small builders for the worker's tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from random import Random
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from chassis.ids import uuid7
+from chassis.outbox import Outbox
+from objects import ObjectStore
+from provider_worker.adapters.interface import (
+    Artifact,
+    Capability,
+    Cost,
+    GenerationRequest,
+    JobRef,
+    MediaKind,
+    Op,
+    ProviderError,
+    Status,
+)
+from provider_worker.engine.attempts import Attempts
+from provider_worker.engine.bills import Bills
+from provider_worker.engine.claiming import Claimer
+from provider_worker.engine.endings import Endings
+from provider_worker.engine.gate import StoreGate
+from provider_worker.engine.leases import Leases
+from provider_worker.engine.ports import Refused
+from provider_worker.engine.production import Production
+from provider_worker.engine.upkeep import Upkeep
+from provider_worker.events import Hears
+from provider_worker.planning import Planner
+from provider_worker.routing import KindRoute, Offer, RetryPolicy, RouteTable
+from provider_worker.store.database import TaskDatabase
+from provider_worker.tasks import Pool
+from schemas.cloudevents import CloudEvent, decode
+from schemas.event import Event
+from schemas.events import BY_TYPE, CostReserved, GenerationQuoted, PromptsPrepared
+from schemas.parts import AssetContext, ErrorCode, Kind, PreparedItem, Route
+
+TENANT, USER = uuid7(), uuid7()
+PRICE = 40_000
+FALLBACK = frozenset({ErrorCode.AUTH_ERROR, ErrorCode.TEMPORARY, ErrorCode.PROVIDER_ERROR, ErrorCode.CORRUPT_OUTPUT})
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def item(number: int = 1, **changes: Any) -> PreparedItem:
+    given: dict[str, Any] = {
+        "number": number,
+        "logical_name": f"thumbnail-{number}",
+        "prompt": "a red fox on a skateboard",
+        "kind": Kind.IMAGE,
+        "width": 64,
+        "height": 32,
+        "format": "png",
+        "template": "thumbnail",
+        "template_version": "v1.0",
+        "template_sha256": "t" * 64,
+        "prompt_sha256": "p" * 64,
+    }
+    return PreparedItem(**{**given, **changes})
+
+
+def prepared(items: int | Sequence[PreparedItem] = 1, *, job_id: UUID | None = None, **changes: Any) -> PromptsPrepared:
+    given = [item(number) for number in range(1, items + 1)] if isinstance(items, int) else list(items)
+    context = AssetContext(user_id=USER, kind=Kind.IMAGE)
+    return PromptsPrepared(
+        job_id=job_id or uuid7(), items=given, route=changes.pop("route", Route()), asset_context=context, **changes
+    )
+
+
+def envelope(data: Event, *, tenant_id: UUID = TENANT, traceparent: str | None = TRACE) -> CloudEvent[Any]:
+    return CloudEvent(
+        id=uuid7(),
+        source="/tests",
+        subject=data.job_id,  # type: ignore[attr-defined]
+        tenant_id=tenant_id,
+        time=datetime.fromisoformat("2026-11-20T12:00:00Z"),
+        data=data,
+        traceparent=traceparent,
+    )
+
+
+def table(
+    *offers: Offer, per_tenant: int = 5, timeout_s: float = 60.0, waits: tuple[float, ...] = (0.01,) * 3
+) -> RouteTable:
+    offers = offers or (Offer("painter", "paint-1", PRICE),)
+    return RouteTable(
+        currency="USD",
+        price_version="2026-11-20",
+        routes={Kind.IMAGE: KindRoute(Kind.IMAGE, offers, per_tenant, timeout_s, 0.01)},
+        retries={offer.provider: RetryPolicy(waits=waits) for offer in offers},
+        fallback_on=FALLBACK,
+        unknown_grace_s=0.5,
+    )
+
+
+Answer = Callable[[GenerationRequest], Awaitable[JobRef | Status]]
+
+
+@dataclass
+class Painter:
+    """A provider in memory with a bill of its own: one paid job per reference, however often it is sent."""
+
+    name: str = "painter"
+    price: int = PRICE
+    idempotency: Literal["none", "client_ref"] = "client_ref"
+    answer: Answer | None = None
+    jobs: dict[str, Status] = field(default_factory=dict)
+    bill: Counter[str] = field(default_factory=Counter)
+    calls: list[str] = field(default_factory=list)
+
+    def capabilities(self) -> Sequence[Capability]:
+        return [
+            Capability(MediaKind.IMAGE, Op.TEXT_TO_IMAGE, "sync", None, formats=("png",), idempotency=self.idempotency)
+        ]
+
+    def estimate(self, req: GenerationRequest) -> Cost:
+        return Cost(self.price, "USD", "estimated")
+
+    def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
+        return {"prompt": req.prompt}
+
+    async def submit(self, req: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
+        self.calls.append(req.request_id)
+        if self.answer is not None:
+            return await self.answer(req)
+        return self.make(req)
+
+    def make(self, req: GenerationRequest, data: bytes = b"picture") -> Status:
+        """The provider takes the job and is paid for it; a known reference gets its job again."""
+        if req.request_id in self.jobs and self.idempotency == "client_ref":
+            return self.jobs[req.request_id]
+        self.bill[req.request_id] += self.price
+        status = Status(
+            "succeeded",
+            f"job-{req.request_id}",
+            artifacts=[Artifact("image/png", data=data)],
+            cost=Cost(self.price, "USD", "reported"),
+        )
+        self.jobs[req.request_id] = status
+        return status
+
+    async def poll(self, ref: JobRef) -> Status:
+        return self.jobs[ref.external_id.removeprefix("job-")]
+
+    async def find(self, req: GenerationRequest, since: datetime) -> JobRef | None:
+        found = self.jobs.get(req.request_id)
+        return JobRef(self.name, found.external_id) if found else None
+
+    async def cancel(self, ref: JobRef) -> bool:
+        return False
+
+    async def fetch(self, art: Artifact) -> AsyncIterator[bytes]:
+        yield art.data or b""
+
+    async def health(self) -> bool:
+        return True
+
+    async def close(self) -> None:
+        pass
+
+
+def refusing(error: ProviderError, times: int, then: Painter) -> Answer:
+    """Refuses `times` calls, then makes the picture."""
+    left = [times]
+
+    async def answer(req: GenerationRequest) -> JobRef | Status:
+        if left[0]:
+            left[0] -= 1
+            raise replace(error)
+        return then.make(req)
+
+    return answer
+
+
+class Believing:
+    """Pictures that pass unless their key is told to be bad."""
+
+    def __init__(self) -> None:
+        self.bad: set[bytes] = set()
+        self.objects: ObjectStore | None = None
+
+    async def check(self, key: str, wanted: PreparedItem) -> str:
+        if self.objects is not None and self.bad:
+            data = b"".join([chunk async for chunk in self.objects.open(key)])
+            if data in self.bad:
+                raise Refused("cannot be decoded")
+        return "image/png"
+
+
+@dataclass
+class Worker:
+    """A worker without Kafka: its handlers, its engine, its database."""
+
+    engine: AsyncEngine
+    hears: Hears
+    store: TaskDatabase
+    claimer: Claimer
+    attempts: Attempts
+    leases: Leases
+    upkeep: Upkeep
+    bills: Bills
+    painters: Mapping[str, Painter]
+    pictures: Believing
+
+    async def hear(self, *events: CloudEvent[Any]) -> None:
+        """Handles events as a batch of one type, in one transaction."""
+        handler = {
+            "PromptsPrepared": self.hears.prompts_prepared,
+            "JobCancelRequested": self.hears.job_cancel_requested,
+            "CostReserved": self.hears.cost_reserved,
+            "BudgetRefused": self.hears.budget_refused,
+        }[type(events[0].data).__name__]
+        async with self.engine.begin() as conn:
+            await handler(conn, events)  # type: ignore[operator]
+        self.claimer.ready()
+
+    async def reserve(self) -> int:
+        """Answers every quote said so far, as the ledger would."""
+        quotes = [event for event in await said(self.engine) if isinstance(event.data, GenerationQuoted)]
+        answers = [
+            envelope(
+                CostReserved(
+                    job_id=quote.data.job_id,
+                    attempt=quote.data.attempt,
+                    items=[each.number for each in quote.data.items],
+                    amount_micros=sum(each.amount_micros for each in quote.data.items),
+                    currency="USD",
+                ),
+                tenant_id=quote.tenant_id,
+            )
+            for quote in quotes
+        ]
+        if answers:
+            await self.hear(*answers)
+        return len(answers)
+
+    async def work(self) -> None:
+        """Claims and works until nothing is ready or under way."""
+        while True:
+            claimed = await self.claimer.step(self.attempts)
+            if len(self.leases):
+                await asyncio.wait([held.work for held in self.leases._held.values()])
+                await asyncio.sleep(0)
+            elif not claimed:
+                return
+
+    async def finish(self, rounds: int = 20) -> None:
+        """Plays the ledger and the clock until every item has its last word."""
+        for _ in range(rounds):
+            await self.reserve()
+            await self.work()
+            if not await unfinished(self.engine):
+                return
+            await self.upkeep.revive()
+            await asyncio.sleep(0.02)
+        raise AssertionError("items are left unfinished")
+
+
+def worker(
+    engine: AsyncEngine,
+    objects: ObjectStore,
+    *painters: Painter,
+    routes: RouteTable | None = None,
+    hands: int = 64,
+    lease_s: float = 30.0,
+) -> Worker:
+    by_name = {painter.name: painter for painter in painters or (Painter(),)}
+    routes = routes or table(*(Offer(name, "paint-1", painter.price) for name, painter in by_name.items()))
+    outbox = Outbox("/services/provider-worker")
+    store = TaskDatabase(engine, outbox, currency=routes.currency, price_version=routes.price_version)
+    leases = Leases(store, lease_s=lease_s)
+    pools = [Pool(name, cap, routes.routes[Kind.IMAGE].timeout_s) for name, cap in routes.caps().items()]
+    claimer = Claimer(store, leases, StoreGate(objects), pools, hands=hands)
+    production = Production(by_name, objects, routes, leases.is_ours)
+    pictures = Believing()
+    pictures.objects = objects
+    refuses = lambda provider, wanted: None if wanted.format == "png" else f"{wanted.format} is not made"  # noqa: E731
+    endings = Endings(routes, refuses, production.resendable, uuid7, Random(7))
+    return Worker(
+        engine=engine,
+        hears=Hears(outbox, Planner(routes, refuses, uuid7)),
+        store=store,
+        claimer=claimer,
+        attempts=Attempts(store, production, pictures, endings, claimer.freed),
+        leases=leases,
+        upkeep=Upkeep(store, objects, claimer.ready),
+        bills=Bills(store, production, pictures, grace_s=0.0),
+        painters=by_name,
+        pictures=pictures,
+    )
+
+
+async def said(engine: AsyncEngine) -> list[CloudEvent[Any]]:
+    """Everything in the outbox, in order."""
+    import json
+
+    async with engine.begin() as conn:
+        rows = await conn.execute(text("SELECT headers, value FROM outbox ORDER BY n"))
+        return [
+            decode([(name, value.encode()) for name, value in json.loads(row.headers).items()], row.value, BY_TYPE)
+            for row in rows
+        ]
+
+
+async def said_of(engine: AsyncEngine, *kinds: type[Event]) -> list[Any]:
+    """The data of what was said, of these kinds."""
+    return [event.data for event in await said(engine) if isinstance(event.data, kinds)]
+
+
+async def unfinished(engine: AsyncEngine) -> int:
+    async with engine.begin() as conn:
+        found = await conn.execute(
+            text("SELECT count(*) FROM tasks WHERE state NOT IN ('completed', 'failed', 'cancelled')")
+        )
+        return int(found.scalar_one())
+
+
+async def rows(engine: AsyncEngine, statement: str, **values: Any) -> list[Any]:
+    async with engine.begin() as conn:
+        return list((await conn.execute(text(statement), values)).all())
