@@ -1,18 +1,19 @@
-"""A job's facts, sorted into drawers so that one pass answers every later question."""
+"""A job's facts, sorted into drawers in one pass, so that every later question is a look into one of them.
+
+Nothing here may depend on the order of the facts: where two could claim one drawer, a rule says which stays.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
-from uuid import UUID
 
-from api_gateway.facts import JOB, Fact, FactKind
+from api_gateway.facts import Fact, FactKind
 
 CURRENCY = "USD"
 
-_REVISED = frozenset({FactKind.STORED, FactKind.VISIBILITY, FactKind.DELETED})
-_ENDS = {FactKind.COMPLETED: 3, FactKind.FAILED: 2, FactKind.CANCELLED: 1}
+PREPARED, QUOTED, HELD, STARTED, STAGED, COMPLETED, STORED = 10, 15, 20, 30, 80, 85, 100
+"""How far an item has come, in percent, by the last thing heard of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +27,42 @@ class Quote:
 
 @dataclass(slots=True)
 class ItemHistory:
-    """All that is known of one item: `facts` about itself, and by attempt what was quoted, held, refused, captured."""
+    """All that is known of one item.
 
-    facts: list[Fact] = field(default_factory=list)
+    `end` is the event that ended it, `route` the surest word on who makes it, `attempt` the highest number heard;
+    `stored` and `lost` are its outputs; the money is by attempt.
+    """
+
+    attempt: int = 0
+    progress: int = PREPARED
+    active: bool = False
+    end: Fact | None = None
+    skipped: Fact | None = None
+    route: Fact | None = None
+    stored: list[Fact] = field(default_factory=list)
+    lost: list[Fact] = field(default_factory=list)
     quotes: dict[int, Quote] = field(default_factory=dict)
     held: set[int] = field(default_factory=set)
     refused: set[int] = field(default_factory=set)
     captured: dict[int, int] = field(default_factory=dict)
 
+    def reach(self, progress: int, attempt: int) -> None:
+        self.progress = max(self.progress, progress)
+        self.attempt = max(self.attempt, attempt)
+
 
 @dataclass(slots=True)
 class History:
-    """All that is known of a job. `revisions` has the newest fact about each asset."""
+    """All that is known of a job. `revisions` has the newest fact about each asset, by its id as text."""
 
-    job: dict[FactKind, Fact] = field(default_factory=dict)
+    prepared: Fact | None = None
+    rejected: Fact | None = None
+    cancel: Fact | None = None
+    given_up: Fact | None = None
     items: dict[int, ItemHistory] = field(default_factory=dict)
+    revisions: dict[str, Fact] = field(default_factory=dict)
     reserved_micros: int = 0
     currency: str = CURRENCY
-    revisions: dict[UUID, Fact] = field(default_factory=dict)
 
     def of(self, item: int) -> ItemHistory:
         """What is known of one item, which may be nothing."""
@@ -51,72 +70,165 @@ class History:
 
     def drawer(self, item: int) -> ItemHistory:
         """Where what is known of one item is to be put."""
-        return self.items.setdefault(item, ItemHistory())
+        found = self.items.get(item)
+        if found is None:
+            found = self.items[item] = ItemHistory()
+        return found
 
 
 def read(facts: Iterable[Fact]) -> History:
     """`facts` in drawers. The result does not depend on their order, as long as every slot comes once."""
     history = History()
     for fact in facts:
-        file = _MONEY.get(fact.kind)
-        if file is not None:
-            history.currency = fact.body["currency"]
-            file(history, fact)
-        elif fact.item != JOB:
-            history.drawer(fact.item).facts.append(fact)
-        elif fact.asset_id is None:
-            history.job[fact.kind] = fact
-        if fact.kind in _REVISED:
-            _keep_newest(history.revisions, fact)
+        _FILING[fact.kind](history, fact)
     return history
 
 
-def _file_quote(history: History, fact: Fact) -> None:
+def _prepared(history: History, fact: Fact) -> None:
+    history.prepared = fact
+
+
+def _rejected(history: History, fact: Fact) -> None:
+    history.rejected = fact
+
+
+def _cancel(history: History, fact: Fact) -> None:
+    history.cancel = fact
+
+
+def _given_up(history: History, fact: Fact) -> None:
+    history.given_up = fact
+
+
+def _quoted(history: History, fact: Fact) -> None:
+    history.currency = fact.body["currency"]
     for number, provider, model, amount in fact.body["items"]:
-        history.drawer(number).quotes[fact.attempt] = Quote(provider, model, amount)
+        item = history.drawer(number)
+        item.quotes[fact.attempt] = Quote(provider, model, amount)
+        item.reach(QUOTED, fact.attempt)
 
 
-def _file_hold(history: History, fact: Fact) -> None:
+def _reserved(history: History, fact: Fact) -> None:
     history.reserved_micros += fact.body["amount"]
     for number in fact.body["items"]:
-        history.drawer(number).held.add(fact.attempt)
+        item = history.drawer(number)
+        item.held.add(fact.attempt)
+        item.reach(HELD, fact.attempt)
 
 
-def _file_refusal(history: History, fact: Fact) -> None:
+def _refused(history: History, fact: Fact) -> None:
     for number in fact.body["items"]:
         history.drawer(number).refused.add(fact.attempt)
 
 
-def _file_capture(history: History, fact: Fact) -> None:
+def _recorded(history: History, fact: Fact) -> None:
+    history.currency = fact.body["currency"]
     history.drawer(fact.item).captured[fact.attempt] = fact.body["captured"]
 
 
-_MONEY = {
-    FactKind.QUOTED: _file_quote,
-    FactKind.RESERVED: _file_hold,
-    FactKind.REFUSED: _file_refusal,
-    FactKind.RECORDED: _file_capture,
-}
+def _started(history: History, fact: Fact) -> None:
+    item = history.drawer(fact.item)
+    item.active = True
+    item.reach(STARTED, fact.attempt)
+    _route(item, fact)
 
 
-def _keep_newest(revisions: dict[UUID, Fact], fact: Fact) -> None:
-    asset_id = fact.asset_id or UUID(fact.body["asset_id"])
-    known = revisions.get(asset_id)
+def _progressed(history: History, fact: Fact) -> None:
+    item = history.drawer(fact.item)
+    item.active = True
+    item.reach(STARTED + (STAGED - STARTED) * fact.output // 100, fact.attempt)
+
+
+def _completed(history: History, fact: Fact) -> None:
+    item = history.drawer(fact.item)
+    item.active = True
+    item.reach(COMPLETED, fact.attempt)
+    _route(item, fact)
+    _end(item, fact)
+
+
+def _failed(history: History, fact: Fact) -> None:
+    item = history.drawer(fact.item)
+    item.active = True
+    item.reach(PREPARED, fact.attempt)
+    if fact.body["provider"] is not None:
+        _route(item, fact)
+    _end(item, fact)
+
+
+def _cancelled(history: History, fact: Fact) -> None:
+    item = history.drawer(fact.item)
+    item.reach(PREPARED, fact.attempt)
+    _end(item, fact)
+
+
+def _skipped(history: History, fact: Fact) -> None:
+    history.drawer(fact.item).skipped = fact
+
+
+def _settled(history: History, fact: Fact) -> None:
+    history.drawer(fact.item)
+
+
+def _stored(history: History, fact: Fact) -> None:
+    history.drawer(fact.item).stored.append(fact)
+    _revise(history, fact.body["asset_id"], fact)
+
+
+def _store_failed(history: History, fact: Fact) -> None:
+    history.drawer(fact.item).lost.append(fact)
+
+
+def _revised(history: History, fact: Fact) -> None:
+    _revise(history, str(fact.asset_id), fact)
+
+
+def _revise(history: History, asset_id: str, fact: Fact) -> None:
+    known = history.revisions.get(asset_id)
     if known is None or _revision(fact) > _revision(known):
-        revisions[asset_id] = fact
+        history.revisions[asset_id] = fact
 
 
 def _revision(fact: Fact) -> tuple[int, int]:
     return (fact.body["revision"], int(fact.kind))
 
 
-def end_of(facts: Iterable[Fact]) -> Fact | None:
-    """The event that ended an item, if it has. There is one in its life; were there more, a completion would stand."""
-    ends = [fact for fact in facts if fact.kind in _ENDS and fact.body["final"]]
-    return max(ends, key=lambda fact: (_ENDS[fact.kind], fact.attempt), default=None)
+def _route(item: ItemHistory, fact: Fact) -> None:
+    known = item.route
+    if known is None or (fact.attempt, fact.kind) > (known.attempt, known.kind):
+        item.route = fact
 
 
-def prepared_items(history: History) -> Sequence[Mapping[str, Any]] | None:
-    """The items as prompt-service numbered them, or None while their number is not known."""
-    prepared = history.job.get(FactKind.PREPARED)
-    return None if prepared is None else sorted(prepared.body["items"], key=lambda item: item["number"])
+def _end(item: ItemHistory, fact: Fact) -> None:
+    """An item has one final event in its life; were there more, a completion would stand, then a failure."""
+    if not fact.body["final"]:
+        return
+    known = item.end
+    if known is None or (-fact.kind, fact.attempt) > (-known.kind, known.attempt):
+        item.end = fact
+
+
+# By number, because looking an enum member up in a dict calls Python for its hash, and this runs for every fact.
+_FILING: list[Callable[[History, Fact], None]] = [_settled] * (max(FactKind) + 1)
+for _kind, _file in {
+    FactKind.PREPARED: _prepared,
+    FactKind.REJECTED: _rejected,
+    FactKind.QUOTED: _quoted,
+    FactKind.RESERVED: _reserved,
+    FactKind.REFUSED: _refused,
+    FactKind.STARTED: _started,
+    FactKind.PROGRESSED: _progressed,
+    FactKind.COMPLETED: _completed,
+    FactKind.FAILED: _failed,
+    FactKind.CANCELLED: _cancelled,
+    FactKind.SKIPPED: _skipped,
+    FactKind.SETTLED: _settled,
+    FactKind.STORED: _stored,
+    FactKind.STORE_FAILED: _store_failed,
+    FactKind.VISIBILITY: _revised,
+    FactKind.DELETED: _revised,
+    FactKind.RECORDED: _recorded,
+    FactKind.CANCEL_REQUESTED: _cancel,
+    FactKind.GAVE_UP: _given_up,
+}.items():
+    _FILING[_kind] = _file

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from api_gateway.facts import Fact, FactKind
-from api_gateway.history import History, ItemHistory, end_of
+from api_gateway.history import COMPLETED, HELD, STAGED, STORED, History, ItemHistory
 from api_gateway.outputs import Output, stored
 from schemas.parts import ErrorCode, Stage
 
@@ -75,9 +75,6 @@ class ItemState:
     error: Failure | None
 
 
-_PREPARED, _QUOTED, _HELD, _STARTED, _STAGED, _COMPLETED, _STORED = 10, 15, 20, 30, 80, 85, 100
-
-
 def item_state(prepared: Mapping[str, Any], judged: History, known: History, closing: Closing | None) -> ItemState:
     """The state of the item that `prepared` describes.
 
@@ -85,22 +82,22 @@ def item_state(prepared: Mapping[str, Any], judged: History, known: History, clo
     its assets on all that is `known`. Before the job is given up the two are the same.
     """
     number = prepared["number"]
-    past, present = judged.of(number), known.of(number)
-    end = end_of(past.facts)
-    attempt = max([fact.attempt for fact in past.facts] + list(past.quotes), default=0)
-    provider, model = _route(attempt, past)
-    progress = _progress(past)
-    status, error = _verdict(prepared, past.facts, end, _stage(progress), closing)
+    past = judged.of(number)
+    present = past if known is judged else known.of(number)
+    end = past.end
     completed = end.body if end is not None and end.kind is FactKind.COMPLETED else None
-    outputs = _outputs(end, present, known) if status is ItemStatus.COMPLETED else ()
+    provider, model = _route(past)
+    stage = _stage(past.progress)
+    status, error = _verdict(prepared, past, stage, closing)
+    outputs = _outputs(end, present, known) if status is ItemStatus.COMPLETED and end is not None else ()
     return ItemState(
         number=number,
         name=prepared["name"],
         group=prepared["group"],
         status=status,
-        stage=_stage(progress),
-        progress=_STORED if status in DONE else progress,
-        attempt=attempt,
+        stage=stage,
+        progress=STORED if status in DONE else past.progress,
+        attempt=past.attempt,
         provider=provider,
         model=model,
         prompt_version=prepared["prompt_version"],
@@ -108,7 +105,7 @@ def item_state(prepared: Mapping[str, Any], judged: History, known: History, clo
         lineage=completed["lineage"] if completed else None,
         warnings=tuple(prepared["warnings"]),
         outputs=outputs,
-        asset_id=_asset_id(past.facts, outputs),
+        asset_id=_asset_id(past, outputs),
         estimated_micros=_estimated(present),
         actual_micros=sum(present.captured.values()) if present.captured else None,
         error=error,
@@ -116,80 +113,61 @@ def item_state(prepared: Mapping[str, Any], judged: History, known: History, clo
 
 
 def _verdict(
-    prepared: Mapping[str, Any], facts: Sequence[Fact], end: Fact | None, stage: Stage, closing: Closing | None
+    prepared: Mapping[str, Any], item: ItemHistory, stage: Stage, closing: Closing | None
 ) -> tuple[ItemStatus, Failure | None]:
     if prepared["blank"]:
         return ItemStatus.FAILED, Failure(ErrorCode.INVALID_REQUEST, "The prompt is blank", Stage.PROMPTING)
-    if any(fact.kind is FactKind.SKIPPED for fact in facts):
+    if item.skipped is not None:
         return ItemStatus.SKIPPED, None
-    if end is not None and end.kind is FactKind.COMPLETED:
-        found = _stored_or_not(facts, end)
-        if found is not None:
-            return found
-    elif end is not None:
-        cancelled = end.kind is FactKind.CANCELLED and end.body["code"] == ErrorCode.CANCELLED
-        failure = Failure(end.body["code"], end.body["message"], end.body["stage"])
-        return (ItemStatus.CANCELLED if cancelled else ItemStatus.FAILED), failure
+    ended = _ended(item, item.end) if item.end is not None else None
+    if ended is not None:
+        return ended
     if closing is not None:
         return closing.status, Failure(closing.code, closing.message, stage)
-    started = any(fact.kind is not FactKind.RECORDED for fact in facts)
-    return (ItemStatus.PROCESSING if started else ItemStatus.QUEUED), None
+    return (ItemStatus.PROCESSING if item.active else ItemStatus.QUEUED), None
 
 
-def _stored_or_not(facts: Sequence[Fact], end: Fact) -> tuple[ItemStatus, Failure | None] | None:
-    slot = (end.attempt, end.body["primary"])
-    primary = {fact.kind: fact for fact in facts if (fact.attempt, fact.output) == slot}
-    if FactKind.STORED in primary:
+def _ended(item: ItemHistory, end: Fact) -> tuple[ItemStatus, Failure | None] | None:
+    """What the item's last event means; None while its primary output is neither stored nor lost."""
+    if end.kind is not FactKind.COMPLETED:
+        body = end.body
+        cancelled = end.kind is FactKind.CANCELLED and body["code"] == ErrorCode.CANCELLED
+        status = ItemStatus.CANCELLED if cancelled else ItemStatus.FAILED
+        return status, Failure(body["code"], body["message"], body["stage"])
+    primary = (end.attempt, end.body["primary"])
+    if any((fact.attempt, fact.output) == primary for fact in item.stored):
         return ItemStatus.COMPLETED, None
-    lost = primary.get(FactKind.STORE_FAILED)
-    if lost is None:
-        return None
-    return ItemStatus.FAILED, Failure(lost.body["code"], lost.body["message"], Stage.PERSISTING)
+    for fact in item.lost:
+        if (fact.attempt, fact.output) == primary:
+            return ItemStatus.FAILED, Failure(fact.body["code"], fact.body["message"], Stage.PERSISTING)
+    return None
 
 
-def _outputs(end: Fact | None, item: ItemHistory, known: History) -> tuple[Output, ...]:
-    attempt = end.attempt if end is not None else None
-    found = stored(item.facts, known.revisions)
-    return tuple(output for output in found if output.attempt == attempt and not output.late)
+def _outputs(end: Fact, item: ItemHistory, known: History) -> tuple[Output, ...]:
+    found = stored(item.stored, known.revisions)
+    return tuple(output for output in found if output.attempt == end.attempt and not output.late)
 
 
-def _asset_id(facts: Sequence[Fact], outputs: Sequence[Output]) -> str | None:
+def _asset_id(item: ItemHistory, outputs: Sequence[Output]) -> str | None:
     if outputs:
         return str(outputs[0].asset_id)
-    return next((fact.body["asset_id"] for fact in facts if fact.kind is FactKind.SKIPPED), None)
+    return item.skipped.body["asset_id"] if item.skipped is not None else None
 
 
-def _route(attempt: int, item: ItemHistory) -> tuple[str | None, str | None]:
-    named = [fact for fact in item.facts if fact.attempt == attempt and fact.body.get("provider")]
-    if named:
-        surest = max(named, key=lambda fact: fact.kind)
-        return surest.body["provider"], surest.body["model"]
-    quote = item.quotes.get(attempt)
+def _route(item: ItemHistory) -> tuple[str | None, str | None]:
+    if item.route is not None and item.route.attempt == item.attempt:
+        return item.route.body["provider"], item.route.body["model"]
+    quote = item.quotes.get(item.attempt)
     return (quote.provider, quote.model) if quote else (None, None)
-
-
-def _progress(item: ItemHistory) -> int:
-    """How far the item has come; a fact more never makes it less."""
-    money = _HELD if item.held else _QUOTED if item.quotes else _PREPARED
-    return max([money, *map(_reached, item.facts)])
-
-
-def _reached(fact: Fact) -> int:
-    if fact.kind is FactKind.PROGRESSED:
-        return _STARTED + (_STAGED - _STARTED) * fact.output // 100
-    return _REACHED.get(fact.kind, 0)
-
-
-_REACHED = {FactKind.STARTED: _STARTED, FactKind.COMPLETED: _COMPLETED}
 
 
 def _stage(progress: int) -> Stage:
     """The stage of R17 that this progress lies in."""
-    if progress < _HELD:
+    if progress < HELD:
         return Stage.PROMPTING
-    if progress < _STAGED:
+    if progress < STAGED:
         return Stage.GENERATING
-    return Stage.UPLOADING if progress < _COMPLETED else Stage.PERSISTING
+    return Stage.UPLOADING if progress < COMPLETED else Stage.PERSISTING
 
 
 def _estimated(item: ItemHistory) -> int | None:

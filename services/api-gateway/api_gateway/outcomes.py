@@ -59,7 +59,7 @@ def advance(job: Job, found: JobState) -> JobState:
     Raises InvalidStateTransition when the state machine has no way there.
     """
     passage(job.status, found.status)
-    return replace(found, progress=max(job.progress, found.progress))
+    return found if found.progress >= job.progress else replace(found, progress=job.progress)
 
 
 def announcements(job: Job, after: JobState, now: datetime) -> list[Event]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from api_gateway.facts import Fact, FactKind
@@ -37,19 +36,18 @@ class Output:
     stored_at: str
 
 
-def stored(facts: Sequence[Fact], revisions: Mapping[UUID, Fact]) -> list[Output]:
-    """The outputs among an item's `facts`, the primary first."""
-    found = [_output(fact, revisions) for fact in facts if fact.kind is FactKind.STORED]
+def stored(facts: Sequence[Fact], revisions: Mapping[str, Fact]) -> list[Output]:
+    """The outputs that `facts` say were stored, the primary first."""
+    found = [_output(fact, revisions) for fact in facts]
     return sorted(found, key=lambda output: (_ORDER[output.role], output.attempt, output.number))
 
 
-def _output(fact: Fact, revisions: Mapping[UUID, Fact]) -> Output:
+def _output(fact: Fact, revisions: Mapping[str, Fact]) -> Output:
     body = fact.body
-    asset_id = UUID(body["asset_id"])
-    newest = revisions.get(asset_id, fact)
-    shown = _shown(newest, body)
+    newest = revisions.get(body["asset_id"], fact)
+    shown = newest.body if newest.kind is FactKind.VISIBILITY else body
     return Output(
-        asset_id=asset_id,
+        asset_id=UUID(body["asset_id"]),
         item=fact.item,
         attempt=fact.attempt,
         number=fact.output,
@@ -69,7 +67,3 @@ def _output(fact: Fact, revisions: Mapping[UUID, Fact]) -> Output:
         duration_seconds=body["duration_seconds"],
         stored_at=body["at"],
     )
-
-
-def _shown(newest: Fact, stored_body: Mapping[str, Any]) -> Mapping[str, Any]:
-    return newest.body if newest.kind is FactKind.VISIBILITY else stored_body

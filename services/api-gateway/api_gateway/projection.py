@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import itemgetter
 from typing import Literal
 
-from api_gateway.facts import Fact, FactKind
-from api_gateway.history import History, end_of, prepared_items, read
+from api_gateway.facts import Fact
+from api_gateway.history import History, read
 from api_gateway.items import DONE, OPEN, Closing, Failure, ItemState, item_state
 from api_gateway.lifecycle import TERMINAL, Status
 from api_gateway.outputs import Output, stored
@@ -87,15 +88,14 @@ def state(facts: Collection[Fact]) -> JobState:
 
 def _judged(facts: Iterable[Fact], known: History) -> History:
     """What the verdict rests on: all facts, or those that were there when the gateway gave up."""
-    given_up = known.job.get(FactKind.GAVE_UP)
-    if given_up is None:
+    if known.given_up is None:
         return known
-    slots = {tuple(slot) for slot in given_up.body["known"]}
+    slots = {tuple(slot) for slot in known.given_up.body["known"]}
     return read(fact for fact in facts if fact.slot[:4] in slots and fact.asset_id is None)
 
 
 def _closing(known: History) -> Closing | None:
-    if FactKind.GAVE_UP not in known.job:
+    if known.given_up is None:
         return None
     if _reason(known) == "deadline":
         return Closing(ErrorCode.TIMEOUT, "The deadline passed before this was done")
@@ -103,21 +103,23 @@ def _closing(known: History) -> Closing | None:
 
 
 def _reason(known: History) -> str | None:
-    request = known.job.get(FactKind.CANCEL_REQUESTED)
-    return None if request is None else request.body["reason"]
+    return None if known.cancel is None else known.cancel.body["reason"]
 
 
 def _items(judged: History, known: History, closing: Closing | None) -> tuple[ItemState, ...]:
-    prepared = prepared_items(judged) or ()
-    return tuple(item_state(item, judged, known, closing) for item in prepared)
+    """The items as prompt-service numbered them; none while their number is not known."""
+    if judged.prepared is None:
+        return ()
+    prepared = sorted(judged.prepared.body["items"], key=itemgetter("number"))
+    return tuple([item_state(item, judged, known, closing) for item in prepared])
 
 
 def _verdict(judged: History, items: Sequence[ItemState], closing: Closing | None) -> tuple[Status, Failure | None]:
-    rejected = judged.job.get(FactKind.REJECTED)
-    if rejected is not None:
-        failure = Failure(rejected.body["code"], rejected.body["message"], Stage.PROMPTING)
+    if judged.rejected is not None:
+        body = judged.rejected.body
+        failure = Failure(body["code"], body["message"], Stage.PROMPTING)
         return _ended_empty(failure, _reason(judged))
-    if FactKind.PREPARED not in judged.job:
+    if judged.prepared is None:
         if closing is None:
             return (Status.PROCESSING if judged.items else Status.QUEUED), None
         return _ended_empty(Failure(closing.code, closing.message, Stage.PROMPTING), _reason(judged))
@@ -156,9 +158,10 @@ _GRAVITY = {ErrorCode.TIMEOUT.value: 0, ErrorCode.CANCELLED.value: 2}
 
 def _stage(items: Sequence[ItemState]) -> Stage:
     """The stage of whatever is furthest behind."""
-    order = list(Stage)
-    behind = (order.index(item.stage) for item in items if item.status in OPEN)
-    return order[min(behind, default=0)]
+    return min([item.stage for item in items if item.status in OPEN], key=_ORDER.index, default=Stage.PROMPTING)
+
+
+_ORDER = list(Stage)
 
 
 def _progress(status: Status, items: Sequence[ItemState]) -> int:
@@ -174,7 +177,7 @@ def _estimated(items: Sequence[ItemState]) -> int | None:
 
 def _settled(known: History, items: Sequence[ItemState]) -> bool:
     """Every attempt up to an item's last has its hold closed, or was refused one; nothing quoted owes nothing."""
-    if FactKind.REJECTED in known.job:
+    if known.rejected is not None:
         return True
     numbers = {item.number for item in items} | set(known.items)
     return all(_item_settled(known, number) for number in numbers)
@@ -182,10 +185,9 @@ def _settled(known: History, items: Sequence[ItemState]) -> bool:
 
 def _item_settled(known: History, number: int) -> bool:
     item = known.of(number)
-    end = end_of(item.facts)
-    if end is None:
+    if item.end is None:
         return not item.quotes
-    return all(attempt in item.captured or attempt in item.refused for attempt in range(1, end.attempt + 1))
+    return all(attempt in item.captured or attempt in item.refused for attempt in range(1, item.end.attempt + 1))
 
 
 def _cancellation(known: History, status: Status, settled: bool, actual: int) -> Cancellation | None:
@@ -204,13 +206,13 @@ def _cancel_state(status: Status) -> CancelState:
 
 def _late_outputs(known: History, items: Sequence[ItemState]) -> tuple[Output, ...]:
     """What was stored for items that had ended otherwise by then, or was found by settling a bill."""
-    shown = {output.asset_id for item in items for output in item.outputs}
+    shown = {str(output.asset_id) for item in items for output in item.outputs}
     found: list[Output] = []
     for number in sorted(known.items):
-        found += [output for output in stored(known.of(number).facts, known.revisions) if output.asset_id not in shown]
+        late = [fact for fact in known.items[number].stored if fact.body["asset_id"] not in shown]
+        found += stored(late, known.revisions)
     return tuple(found)
 
 
 def _warnings(known: History) -> tuple[str, ...]:
-    prepared = known.job.get(FactKind.PREPARED)
-    return () if prepared is None else tuple(prepared.body["warnings"])
+    return () if known.prepared is None else tuple(known.prepared.body["warnings"])

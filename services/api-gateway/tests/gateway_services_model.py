@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from uuid import UUID
 
@@ -124,9 +125,9 @@ class _Services:
         yield from self.money()
         for item in self.items.values():
             if item.phase == "ready":
-                yield lambda item=item: self.start(item)
+                yield partial(self.start, item)
             elif item.phase == "running":
-                yield lambda item=item: self.run(item)
+                yield partial(self.run, item)
         if self.uploads:
             yield self.store
         if self.pending:

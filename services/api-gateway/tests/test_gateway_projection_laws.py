@@ -28,8 +28,8 @@ def arrivals(draw: st.DrawFn, told: Told) -> list[list[Event | CancelRequested]]
     The gateway's own request to stop comes first: it is written before anybody can hear of it.
     """
     random = draw(st.randoms(use_true_random=False))
-    first = [entry for entry in told if isinstance(entry, CancelRequested)]
-    events = [entry for entry in told if not isinstance(entry, CancelRequested)]
+    first: list[Event | CancelRequested] = [entry for entry in told if isinstance(entry, CancelRequested)]
+    events: list[Event | CancelRequested] = [entry for entry in told if not isinstance(entry, CancelRequested)]
     events += [entry for entry in events if random.random() < 0.3]
     random.shuffle(events)
     batches = [first] if first else []

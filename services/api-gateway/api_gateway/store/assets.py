@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
+from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -40,6 +40,6 @@ async def write_assets(conn: AsyncConnection, changes: Sequence[Change]) -> None
             "hashes": [row.sha256 for row in rows],
             "public": [row.is_public for row in rows],
             "deleted": [row.deleted for row in rows],
-            "bodies": [json.dumps(row.body, separators=(",", ":"), ensure_ascii=False) for row in rows],
+            "bodies": [to_json(row.body).decode() for row in rows],
         },
     )

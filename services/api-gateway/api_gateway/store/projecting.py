@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import from_json, to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,14 +31,18 @@ _LOCK = text(
 )
 
 _INSERT = text(
-    "INSERT INTO fact (job_id, item, attempt, kind, output, asset_id, body) "
+    "WITH fresh AS (INSERT INTO fact (job_id, item, attempt, kind, output, asset_id, body) "
     "SELECT j, i, a, k, o, s, b::jsonb FROM unnest(CAST(:jobs AS uuid[]), CAST(:items AS int[]), "
     "CAST(:attempts AS int[]), CAST(:kinds AS smallint[]), CAST(:outputs AS int[]), CAST(:assets AS uuid[]), "
     "CAST(:bodies AS text[])) AS f(j, i, a, k, o, s, b) "
-    "ON CONFLICT DO NOTHING RETURNING job_id, kind"
+    "ON CONFLICT DO NOTHING RETURNING job_id, kind) SELECT job_id, array_agg(kind) FROM fresh GROUP BY job_id"
 )
 
-_READ = text("SELECT job_id, item, attempt, kind, output, asset_id, body::text FROM fact WHERE job_id = ANY(:ids)")
+# One row for each job: taking thousands of small rows apart would cost more than reading one document.
+_READ = text(
+    "SELECT job_id, json_agg(json_build_array(item, attempt, kind, output, asset_id, body))::text "
+    "FROM fact WHERE job_id = ANY(:ids) GROUP BY job_id"
+)
 
 _WRITE = text(
     "UPDATE job SET status = u.status, stage = u.stage, progress = u.progress, estimated_micros = u.estimated, "
@@ -54,7 +58,19 @@ _WRITE = text(
     "WHERE job.id = u.id"
 )
 
-_SHOWS_ASSETS = frozenset({FactKind.STORED, FactKind.COMPLETED, FactKind.VISIBILITY, FactKind.DELETED})
+# Facts that can neither bring an asset into view nor change it.
+_NO_ASSETS = frozenset(
+    {
+        FactKind.QUOTED,
+        FactKind.RESERVED,
+        FactKind.REFUSED,
+        FactKind.STARTED,
+        FactKind.PROGRESSED,
+        FactKind.SETTLED,
+        FactKind.RECORDED,
+        FactKind.CANCEL_REQUESTED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,28 +126,29 @@ def _log_strangers(heard: Sequence[Heard], locked: Mapping[UUID, _Locked]) -> No
 async def _lock(conn: AsyncConnection, ids: set[UUID]) -> dict[UUID, _Locked]:
     if not ids:
         return {}
-    rows = await conn.execute(_LOCK, {"ids": sorted(ids)})
-    return {row.id: _Locked(_job(row), row.now) for row in rows}
+    rows = (await conn.execute(_LOCK, {"ids": sorted(ids)})).all()
+    return {row[0]: _Locked(_job(row), row[-1]) for row in rows}
 
 
 def _job(row: Any) -> Job:
+    job_id, tenant_id, user_id, kind, asset_type, labels, status, progress, settled, _ = row
     return Job(
-        id=row.id,
-        tenant_id=row.tenant_id,
-        user_id=row.user_id,
-        kind=Kind(row.kind),
-        asset_type=AssetType(row.asset_type) if row.asset_type else None,
-        labels=_loads(row.labels),
-        status=Status(row.status),
-        progress=row.progress,
-        settled=row.settled,
+        id=job_id,
+        tenant_id=tenant_id,
+        user_id=user_id,
+        kind=Kind(kind),
+        asset_type=AssetType(asset_type) if asset_type else None,
+        labels=labels,
+        status=Status(status),
+        progress=progress,
+        settled=settled,
     )
 
 
 async def _insert(conn: AsyncConnection, heard: Sequence[Heard]) -> dict[UUID, set[int]]:
     """Fills the slots that are still empty; answers by job which kinds were new."""
     rows = [
-        (entry.job_id, fact.item, fact.attempt, int(fact.kind), fact.output, fact.asset_id, _dumps(fact.body))
+        (entry.job_id, fact.item, fact.attempt, int(fact.kind), fact.output, fact.asset_id, to_json(fact.body).decode())
         for entry in heard
         for fact in entry.facts
     ]
@@ -140,18 +157,21 @@ async def _insert(conn: AsyncConnection, heard: Sequence[Heard]) -> dict[UUID, s
     jobs, items, attempts, kinds, outputs, assets, bodies = (list(column) for column in zip(*rows, strict=True))
     values = {"jobs": jobs, "items": items, "attempts": attempts, "kinds": kinds, "outputs": outputs}
     inserted = await conn.execute(_INSERT, {**values, "assets": assets, "bodies": bodies})
-    fresh: dict[UUID, set[int]] = {}
-    for job_id, kind in inserted:
-        fresh.setdefault(job_id, set()).add(kind)
-    return fresh
+    return {job_id: set(new_kinds) for job_id, new_kinds in inserted.all()}
 
 
 async def _read(conn: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, list[Fact]]:
     found: dict[UUID, list[Fact]] = {job_id: [] for job_id in ids}
     if ids:
-        for job_id, item, attempt, kind, output, asset_id, body in await conn.execute(_READ, {"ids": list(ids)}):
-            found[job_id].append(Fact(item, attempt, FactKind(kind), output, json.loads(body), asset_id))
+        for job_id, facts in (await conn.execute(_READ, {"ids": list(ids)})).all():
+            found[job_id] = [
+                Fact(item, attempt, _KINDS[kind], output, body, UUID(asset_id) if asset_id else None)
+                for item, attempt, kind, output, asset_id, body in from_json(facts)
+            ]
     return found
+
+
+_KINDS = {int(kind): kind for kind in FactKind}
 
 
 async def _bring_up_to_date(
@@ -166,7 +186,7 @@ async def _bring_up_to_date(
     facts = await _read(conn, list(locked))
     changes = [change for job_id, entry in locked.items() if (change := _change(entry, facts[job_id]))]
     await _write(conn, changes)
-    await write_assets(conn, [change for change in changes if fresh[change.before.id] & _SHOWS_ASSETS])
+    await write_assets(conn, [change for change in changes if fresh[change.before.id] - _NO_ASSETS])
     await add_moves(conn, shard, [(change.before, change.after.status) for change in changes])
     await outbox.add(conn, [draft for change in changes for draft in _drafts(change, traces)])
     return [change.before.id for change in changes]
@@ -198,7 +218,7 @@ async def _write(conn: AsyncConnection, changes: Sequence[Change]) -> None:
             "actuals": [found.actual_micros for found in after],
             "currencies": [found.currency for found in after],
             "settlements": [found.settled for found in after],
-            "views": [_dumps(view_of(found)) for found in after],
+            "views": [to_json(view_of(found)).decode() for found in after],
             "stopping": [found.cancellation is not None for found in after],
             "sealed": [found.sealed for found in after],
         },
@@ -209,11 +229,3 @@ def _drafts(change: Change, traces: Mapping[UUID, str | None]) -> list[Draft]:
     job = change.before
     events = announcements(job, change.after, change.now)
     return [Draft(event, job.id, job.tenant_id, traceparent=traces.get(job.id)) for event in events]
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def _loads(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
