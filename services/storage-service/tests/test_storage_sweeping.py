@@ -1,0 +1,125 @@
+"""Only what nothing points at is deleted, and never under the hands of somebody who is about to point at it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from schemas.assets import AssetStored
+from storage_service.ownership import Viewer
+from storage_service.sweeping import MARK_S
+from tests.storage_house import PICTURE, STRANGER, TENANT, USER, House, completed, house_in
+
+pytestmark = pytest.mark.integration
+
+OWNER = Viewer(TENANT, USER)
+
+
+@pytest.fixture
+async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
+    async with house_in(database_url, tmp_path / "objects") as house:
+        yield house
+
+
+async def an_hour_later(house: House) -> None:
+    await house.sql("UPDATE blobs SET unused_since = unused_since - interval '61 minutes'")
+
+
+async def test_bytes_of_a_deleted_asset_go_after_the_grace_and_not_before(house: House) -> None:
+    await house.catalog.delete(OWNER, await house.kept())
+    assert not await house.sweeper.sweep_blobs()
+    assert house.blob().exists()
+    await an_hour_later(house)
+    assert await house.sweeper.sweep_blobs()
+    assert not house.blob().exists()
+    assert await house.sql("SELECT sha256 FROM blobs") == []
+
+
+async def test_bytes_that_another_asset_of_the_tenant_has_stay(house: House) -> None:
+    first = await house.kept()
+    await house.kept()
+    await house.catalog.delete(OWNER, first)
+    await an_hour_later(house)
+    assert not await house.sweeper.sweep_blobs()
+    assert house.blob().read_bytes() == PICTURE
+
+
+async def test_the_same_bytes_of_another_tenant_keep_nobody_elses(house: House) -> None:
+    asset = await house.kept()
+    await house.kept(tenant=STRANGER)
+    await house.catalog.delete(OWNER, asset)
+    await an_hour_later(house)
+    await house.sweeper.sweep_blobs()
+    assert not house.blob().exists()
+    assert house.blob(tenant=STRANGER).read_bytes() == PICTURE
+
+
+async def test_nothing_is_cleaned_up_while_an_asset_points_at_it(house: House) -> None:
+    """R126."""
+    await house.kept()
+    await house.kept(path="a.png", name="a.png")
+    await house.sql("UPDATE blobs SET created_at = now() - interval '1 year'")
+    assert not await house.sweeper.sweep_blobs()
+    assert house.blob().exists()
+
+
+async def test_bytes_that_come_again_within_the_grace_stay(house: House) -> None:
+    await house.catalog.delete(OWNER, await house.kept())
+    await house.kept()
+    await an_hour_later(house)
+    assert not await house.sweeper.sweep_blobs()
+    assert house.blob().exists()
+
+
+async def test_bytes_that_wait_to_become_an_asset_are_not_swept(house: House) -> None:
+    await house.catalog.delete(OWNER, await house.kept())
+    await an_hour_later(house)
+    await house.hear(completed([await house.stage()]))
+    assert not await house.sweeper.sweep_blobs()
+    await house.store_all()
+    assert house.blob().exists()
+
+
+async def test_nothing_is_promoted_onto_bytes_that_are_being_deleted(house: House) -> None:
+    await house.catalog.delete(OWNER, await house.kept())
+    await an_hour_later(house)
+    doomed = await house.shelf.doom(grace_s=3600, mark_s=MARK_S, most=10)
+    await house.hear(completed([await house.stage()]))
+    assert not await house.promoter.step()
+    house.blob().unlink()
+    await house.shelf.forget(doomed)
+    assert await house.promoter.step()
+    assert house.blob().read_bytes() == PICTURE
+    assert len(await house.said(AssetStored)) == 2
+
+
+async def test_bytes_that_were_asked_for_before_the_mark_was_seen_are_spared(house: House) -> None:
+    await house.catalog.delete(OWNER, await house.kept())
+    await house.sql("UPDATE blobs SET doomed_until = now() - interval '1 s'")
+    await house.hear(completed([await house.stage()]))
+    assert await house.shelf.doom(grace_s=3600, mark_s=MARK_S, most=10) == []
+    await house.store_all()
+    assert house.blob().exists()
+    assert [row["doomed_until"] for row in await house.sql("SELECT doomed_until FROM blobs")] == [None]
+
+
+async def test_what_a_dead_sweeper_left_is_finished_by_the_next(house: House) -> None:
+    await house.catalog.delete(OWNER, await house.kept())
+    await an_hour_later(house)
+    await house.shelf.doom(grace_s=3600, mark_s=MARK_S, most=10)
+    assert not await house.sweeper.sweep_blobs()
+    await house.sql("UPDATE blobs SET doomed_until = now() - interval '1 s'")
+    assert await house.sweeper.sweep_blobs()
+    assert not house.blob().exists()
+
+
+async def test_promoted_bytes_that_were_refused_in_the_end_are_swept(house: House) -> None:
+    await house.sql("ALTER TABLE assets ADD CHECK (width < 5000)")
+    await house.hear(completed([await house.stage(width=6000)]))
+    await house.store_all()
+    assert house.blob().exists()
+    await an_hour_later(house)
+    assert await house.sweeper.sweep_blobs()
+    assert not house.blob().exists()
