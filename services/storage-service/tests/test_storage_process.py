@@ -1,4 +1,4 @@
-"""The real process: killed between the steps of a promotion, read by visitors who do not read, started with nonsense."""
+"""The real process: killed between the steps of a promotion, visited by idlers, started with nonsense."""
 
 from __future__ import annotations
 
@@ -79,11 +79,10 @@ async def answers(client: httpx.AsyncClient, process: Process) -> None:
     raise AssertionError(f"the process ended with {process.returncode}")
 
 
-async def stored(house: House) -> list[AssetStored]:
+async def all_stored(house: House) -> None:
     async with asyncio.timeout(30):
-        while not (said := await house.said(AssetStored)):
+        while await house.sql("SELECT 1 FROM arrivals WHERE state <> 'stored'"):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
-    return said
 
 
 @pytest.mark.parametrize("step", ["storage.promote.before", "storage.promote.after", "storage.commit.after"])
@@ -97,10 +96,9 @@ async def test_a_kill_at_any_step_costs_nothing_and_doubles_nothing(
     assert len(await house.said()) == (20 if step == "storage.commit.after" else 0)
     assert len(house.blobs()) == (0 if step == "storage.promote.before" else 20)
     async with running(environment):
-        await stored(house)
+        await all_stored(house)
     assert len({one.job_id for one in await house.said(AssetStored)}) == len(await house.said()) == 20
     assert len(await house.sql("SELECT id FROM assets")) == len(house.blobs()) == 20
-    assert await house.sql("SELECT 1 FROM arrivals WHERE state <> 'stored'") == []
 
 
 async def test_visitors_who_do_not_read_keep_nobody_out(house: House, environment: dict[str, str]) -> None:

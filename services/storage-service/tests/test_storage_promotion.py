@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -186,7 +187,7 @@ async def test_a_late_output_is_private_and_takes_no_name(house: House) -> None:
     ids=["another hash", "no hash", "another size", "no bytes", "traversal", "absolute", "foreign", "a blob"],
 )
 async def test_what_is_not_what_was_made_is_refused_and_not_kept(
-    house: House, wrong: dict[str, object], code: ErrorCode
+    house: House, wrong: dict[str, Any], code: ErrorCode
 ) -> None:
     heard = completed([await house.stage(**wrong)])
     await house.hear(heard)

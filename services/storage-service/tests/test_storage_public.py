@@ -164,8 +164,8 @@ async def test_an_address_of_another_secret_or_for_another_life_opens_nothing(
 ) -> None:
     asset = await house.kept()
     good = await signed(house, asset)
-    longer = {"exp": good.expires + 1, "sig": good.signature}
-    assert is_problem(await visitor.get(f"/asset/{asset}", params=longer), 403, "FORBIDDEN")
+    longer = Signed(good.expires + 1, good.signature)
+    assert is_problem(await visitor.get(f"/asset/{asset}?{longer.query}"), 403, "FORBIDDEN")
     grant = Grant(TENANT, asset, house.blob().name)
     foreign = sign(derive_key("another secret altogether"), grant, now=good.expires - 3600)
     assert is_problem(await visitor.get(f"/asset/{asset}?{foreign.query}"), 403, "FORBIDDEN")
