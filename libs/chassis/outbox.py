@@ -29,6 +29,8 @@ _INSERT = text(
     "CAST(:bodies AS bytea[]), CAST(:headers AS text[]))"
 )
 
+_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -81,7 +83,7 @@ class Outbox:
             traceparent=_sound(draft.traceparent) or context,
         )
         value = draft.data.model_dump_json().encode()
-        headers = json.dumps(dict(encode_headers(event)), ensure_ascii=False, separators=(",", ":"))
+        headers = _encode_json(dict(encode_headers(event)))
         _check_size(draft.data, len(value) + len(headers))
         return event.id, draft.data.topic, str(draft.subject).encode(), value, headers
 

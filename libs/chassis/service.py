@@ -40,6 +40,9 @@ log = get_logger()
 S = TypeVar("S", bound=ServiceSettings)
 
 _PARTITION_INTERVAL = 3600.0
+# A batch of 500 events makes tens of thousands of objects that die with it: Python's default of 700 looks at them again
+# and again (measured: a fifth of the CPU of a batch).
+_GC_THRESHOLDS = (10_000, 10, 10)
 
 
 class Resource(Protocol):
@@ -214,6 +217,7 @@ async def _start(service: Service, listeners: Listeners) -> Running:
     # stops the event loop for tens of milliseconds.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
     live.health.starting = False
     log.info("service_started", service=service.name)
     return live
