@@ -106,12 +106,16 @@ async def test_a_pid_file_that_names_somebody_else_does_not_keep_it_from_startin
     await server.start()
     await server.stop()
     data = server.folder / "data"
-    note = f"{os.getpid()}\n{data}\n1700000000\n{server.port}\n\n127.0.0.1\n 1 1\nready\n"
+    stranger = await asyncio.create_subprocess_exec("sleep", "600", user=data.stat().st_uid)
+    note = f"{stranger.pid}\n{data}\n1700000000\n{server.port}\n\n127.0.0.1\n 1 1\nready\n"
     (data / "postmaster.pid").write_text(note)
 
-    await server.start()
-
-    assert await ask(server.url(), "SELECT 1") == 1
+    try:
+        await server.start()
+        assert await ask(server.url(), "SELECT 1") == 1
+    finally:
+        stranger.kill()
+        await stranger.wait()
 
 
 async def test_over_tcp_it_wants_the_password(server: Postgres) -> None:

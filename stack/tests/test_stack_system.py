@@ -44,7 +44,7 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         (folder / spec.package).mkdir()
         (folder / spec.package / "__init__.py").touch()
         (folder / spec.package / "__main__.py").write_text(START.format(prefix=spec.prefix, program=STAND_IN))
-    return {"PYTHONPATH": str(folder)}
+    return {"PYTHONPATH": os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
 @pytest.fixture
