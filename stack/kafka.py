@@ -89,6 +89,7 @@ class Kafka:
         self._inherit = tuple(inherit)
         self._jars: list[Path] = []
         self._child: Child | None = None
+        self._ready = False
 
     @property
     def child(self) -> Child:
@@ -117,10 +118,11 @@ class Kafka:
     async def run(self, *, timeout: float = 90.0) -> None:
         """Start the broker over a folder that is already ours: the second half of ``start``, and all of a restart."""
         self._write_config(self._data)
+        self._ready = False
+        # Its owner's death kills it: the softer signal has been seen to hang, and whoever starts next would wait for it.
         child = self._child = Child(
             [*self._java(), "kafka.Kafka", self._config],
             log=self.log,
-            death_signal=signal.SIGTERM,
             inherit=[self._lock.descriptor, *self._inherit],
         )
         deadline = time.monotonic() + timeout
@@ -128,14 +130,16 @@ class Kafka:
             if child.returncode is not None:
                 raise ServerError(f"Kafka ended with status {child.returncode}:\n{tail(self.log)}")
             if time.monotonic() > deadline:
-                await child.stop(signal.SIGTERM, 10)
+                await child.stop(signal.SIGKILL, 10)
                 raise ServerError(f"Kafka did not answer within {timeout:.0f} s:\n{tail(self.log)}")
             await asyncio.sleep(0.05)
+        self._ready = True
 
     async def stop(self, *, grace: float = 30.0) -> None:
         """End it in order, or after ``grace`` seconds in any case, and give the folder up."""
         if self._child is not None:
-            await self._child.stop(signal.SIGTERM, grace)
+            # Asked to end while it starts, Kafka can wait for itself for ever; then it has acknowledged nothing yet.
+            await self._child.stop(signal.SIGTERM if self._ready else signal.SIGKILL, grace)
             self._child = None
         self._lock.release()
 

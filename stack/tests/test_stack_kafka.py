@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from stack.errors import ServerError
 from stack.kafka import Kafka
+from stack.ownership import is_held
 from stack.ports import free_ports
 
 pytestmark = pytest.mark.integration
@@ -41,6 +44,19 @@ async def test_acknowledged_records_are_there_after_the_broker_was_killed(broker
     await broker.run()
 
     assert await read_all(broker, "jobs", 500) == sorted(b"%d" % number for number in range(500))
+
+
+async def test_a_broker_that_is_still_starting_ends_at_once(broker: Kafka) -> None:
+    starting = asyncio.create_task(broker.start())
+    while not (broker.folder / "server.properties").exists():
+        await asyncio.sleep(0.01)
+
+    began = time.monotonic()
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+
+    assert time.monotonic() - began < 5
+    assert not is_held(broker.folder)
 
 
 async def test_something_else_in_the_place_of_the_log_is_left_alone(broker: Kafka) -> None:
