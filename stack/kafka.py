@@ -119,7 +119,7 @@ class Kafka:
         """Start the broker over a folder that is already ours: the second half of ``start``, and all of a restart."""
         self._write_config(self._data)
         self._ready = False
-        # Its owner's death kills it: the softer signal has been seen to hang, and whoever starts next would wait for it.
+        # Its owner's death kills it: a softer signal has been seen to hang, and whoever starts next would wait for it.
         child = self._child = Child(
             [*self._java(), "kafka.Kafka", self._config],
             log=self.log,
