@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from api_gateway.facts import JOB, Fact, FactKind
+from api_gateway.store.projecting import Heard, project
+from api_gateway.store.totals import Shard
+from api_gateway.watching import Watch
+from chassis.consumer import Subscription
+from chassis.database import after_commit
+from chassis.outbox import Outbox
+from chassis.telemetry import bind_event
 from schemas.cloudevents import CloudEvent
 from schemas.event import Event
 from schemas.events import (
@@ -29,6 +40,7 @@ from schemas.events import (
     PromptsRejected,
 )
 from schemas.parts import Output
+from schemas.topics import ASSETS, COSTS, GENERATIONS, PROMPTS, TOPICS
 
 
 def facts_of(event: CloudEvent[Event]) -> list[Fact]:
@@ -192,3 +204,44 @@ HEARD: Mapping[type[Event], Callable[[Any, datetime], list[Fact]]] = {
     BudgetRefused: _refused,
     CostRecorded: _recorded,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """Hears all that is said of jobs, and tells those who wait."""
+
+    outbox: Outbox
+    watch: Watch
+
+    def subscriptions(self) -> list[Subscription]:
+        """One for each topic; all events of a batch go through the projection together."""
+        return [self._subscription(topic, shard) for topic, shard in _TOPICS.items()]
+
+    def _subscription(self, name: str, shard: Shard) -> Subscription:
+        hear = partial(self.hear, shard=shard)
+        handlers = {model: hear for model in HEARD if model.topic == name}
+        return Subscription(TOPICS[name], handlers, on_poison=say_set_aside)
+
+    async def hear(self, conn: AsyncConnection, events: Sequence[CloudEvent[Event]], *, shard: Shard) -> None:
+        """Projects `events` in the transaction of their batch."""
+        heard = [
+            Heard(event.data.job_id, event.tenant_id, facts, event.traceparent)  # type: ignore[attr-defined]
+            for event in events
+            if (facts := facts_of(event))
+        ]
+        changed = await project(conn, self.outbox, heard, shard)
+        after_commit(conn, partial(self.watch.notify, changed))
+
+
+_TOPICS = {
+    PROMPTS.name: Shard.PROMPTS,
+    GENERATIONS.name: Shard.GENERATIONS,
+    ASSETS.name: Shard.ASSETS,
+    COSTS.name: Shard.COSTS,
+}
+
+
+async def say_set_aside(_: AsyncConnection, event: CloudEvent[Event], error: Exception) -> None:
+    """An event of a job could not be projected. The job is not ended by that: its other events may still end it, and
+    an operator can send this one again."""
+    bind_event(event).error("job_event_set_aside", error=repr(error))

@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api_gateway import metrics
 from api_gateway.facts import Fact, FactKind
 from api_gateway.lifecycle import InvalidStateTransition, Status
 from api_gateway.outcomes import Change, Job, advance, announcements
@@ -19,6 +20,7 @@ from api_gateway.projection import state
 from api_gateway.store.assets import write_assets
 from api_gateway.store.totals import Shard, add_moves
 from api_gateway.view import view_of
+from chassis.ids import uuid7_time
 from chassis.outbox import Draft, Outbox
 from chassis.telemetry import get_logger
 from schemas.parts import AssetType, Kind
@@ -78,6 +80,7 @@ class Heard:
     """Facts about one job, with the trace context of what brought them."""
 
     job_id: UUID
+    tenant_id: UUID
     facts: Sequence[Fact]
     traceparent: str | None = None
 
@@ -98,8 +101,7 @@ async def project(conn: AsyncConnection, outbox: Outbox, heard: Sequence[Heard],
     Facts about jobs nobody accepted are logged and dropped (R39). Answers the jobs that changed.
     """
     locked = await _lock(conn, {entry.job_id for entry in heard})
-    _log_strangers(heard, locked)
-    fresh = await _insert(conn, [entry for entry in heard if entry.job_id in locked])
+    fresh = await _insert(conn, [entry for entry in heard if _is_ours(entry, locked)])
     if not fresh:
         return []
     traces = {entry.job_id: entry.traceparent for entry in heard}
@@ -110,17 +112,27 @@ async def judge(conn: AsyncConnection, outbox: Outbox, ids: Iterable[UUID], deci
     """Locks jobs, lets `decide` add facts of the gateway's own to each, and brings those up to date."""
     locked = await _lock(conn, set(ids))
     known = await _read(conn, list(locked))
-    heard = [Heard(job_id, facts) for job_id, entry in locked.items() if (facts := decide(entry.job, known[job_id]))]
+    heard = [
+        Heard(job_id, entry.job.tenant_id, facts)
+        for job_id, entry in locked.items()
+        if (facts := decide(entry.job, known[job_id]))
+    ]
     fresh = await _insert(conn, heard)
     if not fresh:
         return []
     return await _bring_up_to_date(conn, outbox, {job: locked[job] for job in fresh}, fresh, traces={}, shard=shard)
 
 
-def _log_strangers(heard: Sequence[Heard], locked: Mapping[UUID, _Locked]) -> None:
-    for entry in heard:
-        if entry.job_id not in locked:
-            log.warning("job_not_found", job_id=str(entry.job_id), facts=[fact.kind.name for fact in entry.facts])
+def _is_ours(heard: Heard, locked: Mapping[UUID, _Locked]) -> bool:
+    entry = locked.get(heard.job_id)
+    if entry is not None and entry.job.tenant_id == heard.tenant_id:
+        return True
+    log.warning("job_not_found", job_id=str(heard.job_id), tenant=str(heard.tenant_id), facts=_names(heard.facts))
+    return False
+
+
+def _names(facts: Sequence[Fact]) -> list[str]:
+    return [fact.kind.name for fact in facts]
 
 
 async def _lock(conn: AsyncConnection, ids: set[UUID]) -> dict[UUID, _Locked]:
@@ -198,6 +210,7 @@ def _change(entry: _Locked, facts: Sequence[Fact]) -> Change | None:
         return Change(entry.job, advance(entry.job, found), entry.now)
     except InvalidStateTransition as error:
         # The job stays as it was told; whoever said otherwise broke the contract of one final event per item.
+        metrics.CONTRADICTED.inc()
         log.error("job_contradicted", job_id=str(entry.job.id), before=error.before, after=error.after)
         return None
 
@@ -227,5 +240,15 @@ async def _write(conn: AsyncConnection, changes: Sequence[Change]) -> None:
 
 def _drafts(change: Change, traces: Mapping[UUID, str | None]) -> list[Draft]:
     job = change.before
+    if change.after.sealed and not job.sealed:
+        _count_end(change)
     events = announcements(job, change.after, change.now)
     return [Draft(event, job.id, job.tenant_id, traceparent=traces.get(job.id)) for event in events]
+
+
+def _count_end(change: Change) -> None:
+    kind, status = change.before.kind.value, change.after.status.value
+    code = change.after.error.code if change.after.error else ""
+    metrics.ENDED.labels(kind, status, code).inc()
+    seconds = (change.now - uuid7_time(change.before.id)).total_seconds()
+    metrics.JOB_SECONDS.labels(kind, status).observe(max(0.0, seconds))

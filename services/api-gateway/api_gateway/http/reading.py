@@ -1,0 +1,119 @@
+"""How jobs and their assets are read, waited for and stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from api_gateway.http.authentication import Authenticator, credential
+from api_gateway.http.describing import ASSETS, JOB, JOB_LIST, LIST_PARAMETERS
+from api_gateway.http.responses import answer, job_answer, matches, not_modified
+from api_gateway.keys import Principal
+from api_gateway.paging import cursor_of, page_of
+from api_gateway.rendering import JobRow, Sign, asset_json, asset_url, job_json
+from api_gateway.store.jobs import Jobs
+from api_gateway.watching import Watch
+
+LONGEST_WAIT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The routes that show jobs. `public_url` is the origin the bytes are served from."""
+
+    jobs: Jobs
+    watch: Watch
+    auth: Authenticator
+    sign: Sign
+    public_url: str
+
+    def router(self) -> APIRouter:
+        router = APIRouter(prefix="/api/v1", tags=["jobs"])
+        reads, writes = self.auth.scope("jobs:read"), self.auth.scope("jobs:write")
+
+        @router.get("/jobs", response_model=None, responses=JOB_LIST, openapi_extra=LIST_PARAMETERS)
+        async def list_jobs(request: Request, who: Principal = reads) -> Response:
+            """Jobs, newest first (R9). Labels are asked for as `label.NAME=VALUE`."""
+            return await self._list(request, who)
+
+        @router.get("/jobs/{job_id}", response_model=None, responses=JOB)
+        async def show(
+            request: Request,
+            job_id: UUID,
+            wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="seconds to wait for a change")] = 0,
+            include: Annotated[Literal["assets"] | None, Query()] = None,
+            who: Principal = reads,
+        ) -> Response:
+            """A job. With `wait` the answer is held until the job changes, or differs from `If-None-Match`."""
+            row = await self._read(request, who, job_id, wait)
+            if matches(request, row):
+                return not_modified(row)
+            if include is None:
+                return job_answer(row, self.sign)
+            assets = await self.jobs.assets(who, job_id)
+            return job_answer(row, self.sign, assets=[asset_json(asset, self.sign) for asset in assets])
+
+        @router.get("/jobs/{job_id}/assets", response_model=None, responses=ASSETS)
+        async def list_assets(job_id: UUID, who: Principal = reads) -> Response:
+            """The assets of a job, in the order of its items (R8)."""
+            await self.jobs.job(who, job_id)
+            items = [asset_json(asset, self.sign) for asset in await self.jobs.assets(who, job_id)]
+            count = len(items)
+            return answer({"items": items, "total": count, "limit": count, "offset": 0, "next_cursor": None})
+
+        @router.post("/jobs/{job_id}/cancel", status_code=202, response_model=None, responses={202: JOB[200]})
+        async def cancel(job_id: UUID, who: Principal = writes) -> Response:
+            """Ask a job to stop (R22). 409 when it has ended; `cancellation` says what came of it and what it cost."""
+            return job_answer(await self.jobs.cancel(who, job_id), self.sign, status=202)
+
+        return router
+
+    def asset_router(self) -> APIRouter:
+        router = APIRouter(tags=["assets"])
+
+        @router.api_route("/asset/{asset_id}", methods=["GET", "HEAD"], status_code=302, response_model=None)
+        async def show_asset(asset_id: UUID, request: Request) -> Response:
+            """To the bytes: public ones for everybody (R134), private ones signed, or for their owner."""
+            return RedirectResponse(await self._address(request, asset_id), 302, {"Cache-Control": "private, no-store"})
+
+        return router
+
+    async def _list(self, request: Request, who: Principal) -> Response:
+        page = page_of(request.query_params.multi_items())
+        listed = await self.jobs.page(who, page)
+        cursor = cursor_of(listed.jobs[-1].id) if listed.more else None
+        return answer(
+            {
+                "items": [job_json(row, self.sign) for row in listed.jobs],
+                "total": listed.total,
+                "limit": page.limit,
+                "offset": page.offset,
+                "next_cursor": cursor,
+            }
+        )
+
+    async def _read(self, request: Request, who: Principal, job_id: UUID, wait: float) -> JobRow:
+        if wait <= 0:
+            return await self.jobs.job(who, job_id)
+        with self.watch.waiter(job_id) as waiter:
+            row = await self.jobs.job(who, job_id)
+            if row.terminal or ("if-none-match" in request.headers and not matches(request, row)):
+                return row
+            waiter.version = row.version
+            await self.watch.wait(waiter, wait)
+        return await self.jobs.job(who, job_id)
+
+    async def _address(self, request: Request, asset_id: UUID) -> str:
+        if credential(request) is not None:
+            who = await self.auth.allow(request, "assets:read")
+            asset = await self.jobs.asset(who, asset_id)
+            if asset is not None:
+                return asset_url(asset, self.sign)
+        query = urlencode(request.query_params.multi_items())
+        return f"{self.public_url}/asset/{asset_id}" + (f"?{query}" if query else "")

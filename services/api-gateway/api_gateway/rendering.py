@@ -1,0 +1,151 @@
+"""Rows as the API shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from api_gateway.lifecycle import TERMINAL, Status
+from api_gateway.money import decimal, decimal_or_none
+
+Sign = Callable[[str, UUID, UUID, str, float], str]
+"""(url, tenant, asset, sha256, now) → the URL, signed for a while"""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job as it is read for its page. `now` is the database's time in seconds since 1970."""
+
+    id: UUID
+    tenant_id: UUID
+    user_id: UUID
+    kind: str
+    asset_type: str | None
+    brand_kit_id: UUID | None
+    prompt: str | None
+    labels: Mapping[str, str]
+    status: str
+    stage: str | None
+    progress: int
+    estimated_micros: int | None
+    reserved_micros: int
+    actual_micros: int
+    currency: str
+    settled: bool
+    view: Mapping[str, Any]
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None
+    now: float
+
+    @property
+    def terminal(self) -> bool:
+        return Status(self.status) in TERMINAL
+
+    @property
+    def etag(self) -> str:
+        """The row's version, as an entity tag."""
+        return f'"{self.version}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page of jobs. `total` is how many the filter has in all, `more` whether older ones follow."""
+
+    jobs: Sequence[JobRow]
+    total: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AssetRow:
+    """An asset as it is read for its page."""
+
+    id: UUID
+    tenant_id: UUID
+    user_id: UUID
+    job_id: UUID
+    url: str
+    sha256: str
+    is_public: bool
+    body: Mapping[str, Any]
+    now: float
+
+
+def job_json(row: JobRow, sign: Sign) -> dict[str, Any]:
+    """The job as `GET /api/v1/jobs/{id}` answers it. Private outputs get signed URLs."""
+    view = row.view
+    error = view.get("error")
+    return {
+        "id": str(row.id),
+        "status": row.status,
+        "stage": row.stage,
+        "progress": row.progress,
+        "kind": row.kind,
+        "asset_type": row.asset_type,
+        "user_id": str(row.user_id),
+        "brand_kit_id": row.brand_kit_id and str(row.brand_kit_id),
+        "prompt": row.prompt,
+        "labels": row.labels,
+        "items": [_item(item, row, sign) for item in view.get("items", ())],
+        "cost": {
+            "estimated": decimal_or_none(row.estimated_micros),
+            "reserved": decimal(row.reserved_micros),
+            "actual": decimal(row.actual_micros),
+            "currency": row.currency,
+            "settled": row.settled,
+        },
+        "error": error,
+        "error_message": error and error["message"],
+        "cancellation": view.get("cancellation"),
+        "warnings": view.get("warnings", []),
+        "retry_of": None,
+        "retried_by": None,
+        "late_outputs": [_output(output, row, sign) for output in view.get("late_outputs", ())],
+        "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at),
+        "completed_at": row.completed_at and rfc3339(row.completed_at),
+        "version": row.version,
+    }
+
+
+def _item(item: Mapping[str, Any], row: JobRow, sign: Sign) -> dict[str, Any]:
+    outputs = [_output(output, row, sign) for output in item["outputs"]]
+    return {**item, "outputs": outputs, "url": outputs[0]["url"] if outputs else None}
+
+
+def _output(output: Mapping[str, Any], row: JobRow, sign: Sign) -> dict[str, Any]:
+    url = output["url"]
+    if url is None or output["is_public"]:
+        return dict(output)
+    asset_id = UUID(output["asset_id"])
+    return {**output, "url": sign(url, row.tenant_id, asset_id, output["sha256"], row.now)}
+
+
+def asset_json(row: AssetRow, sign: Sign) -> dict[str, Any]:
+    """The asset as the API answers it; the URL of a private one is signed."""
+    return {
+        "id": str(row.id),
+        "job_id": str(row.job_id),
+        "user_id": str(row.user_id),
+        **row.body,
+        "url": asset_url(row, sign),
+        "thumbnail_url": None,
+        "sha256": row.sha256,
+        "is_public": row.is_public,
+        "viral_score": None,
+    }
+
+
+def asset_url(row: AssetRow, sign: Sign) -> str:
+    """Where its bytes are, for somebody who may see them."""
+    return row.url if row.is_public else sign(row.url, row.tenant_id, row.id, row.sha256, row.now)
+
+
+def rfc3339(moment: datetime) -> str:
+    """A time in UTC, e.g. 2030-01-31T12:00:00.123456Z."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,265 @@
+"""What clients may ask for, and its translation into the job that is made of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+)
+
+from api_gateway.money import micros
+from chassis.errors import BacklotError, FieldError
+from schemas.parts import ASSET_SIZES, AssetType, JobSpec, Kind, Route
+
+KINDS = (Kind.IMAGE,)
+"""The kinds that can be made today."""
+
+PROMPT_LIMIT = 4000
+CUSTOM_PROMPT_LIMIT = 500
+MAX_COUNT = 10
+MAX_LABELS = 16
+MAX_VARIABLES = 32
+MIN_PIXELS, MAX_PIXELS = 64, 4096
+MAX_SEED = 2**31 - 1
+LONGEST_DEADLINE = 7 * 24 * 3600
+DEAREST = Decimal(1_000_000)
+
+
+class InvalidRequest(BacklotError):
+    """Well formed, and asks for what cannot be made (R71)."""
+
+    code, status, title = "INVALID_REQUEST", 422, "This cannot be made"
+
+
+def _no_null(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain the NUL character")
+    return text
+
+
+def _safe_path(path: str) -> str:
+    parts = path.split("/")
+    if any(part in {"", ".", ".."} for part in parts):
+        raise ValueError("must be a relative path without empty, '.' or '..' parts (R149)")
+    return path
+
+
+Text = Annotated[str, AfterValidator(_no_null)]
+Word = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,100}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+LabelText = Annotated[str, StringConstraints(max_length=255), AfterValidator(_no_null)]
+Path = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9 ._/-]+$"),
+    AfterValidator(_safe_path),
+]
+Prompt = Annotated[Text, StringConstraints(min_length=1, max_length=PROMPT_LIMIT)]
+
+
+class RouteRequest(BaseModel):
+    """Which providers may be used, in order. Empty means the configured route."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    providers: list[Name] = Field(default_factory=list, max_length=8)
+    fallback: bool = True
+
+
+class JobRequest(BaseModel):
+    """A job to be made. Fields of other kinds of media may be sent with their defaults; anything else is refused."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"kind": "image", "prompt": "a red fox in the snow at dawn", "width": 1024, "height": 768},
+                {
+                    "asset_type": "thumbnail",
+                    "brand_kit_id": "01890000-0000-7000-8000-000000000000",
+                    "prompt": "finals night",
+                    "max_cost": "0.50",
+                    "labels": {"scene": "12"},
+                },
+            ]
+        },
+    )
+
+    kind: str | None = Field(default=None, description="`image` today; may be left out with an `asset_type`")
+    asset_type: AssetType | None = Field(default=None, description="sets kind, size and template (R108)")
+    prompt: Prompt | None = None
+    negative_prompt: Prompt | None = None
+    count: int = Field(default=1, ge=1, le=MAX_COUNT)
+    width: int | None = Field(default=None, ge=MIN_PIXELS, le=MAX_PIXELS)
+    height: int | None = Field(default=None, ge=MIN_PIXELS, le=MAX_PIXELS)
+    format: Literal["png"] = "png"
+    seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
+    fit: Literal["crop", "pad", "exact_only"] = "crop"
+    tileable: bool = Field(default=False, description="textures only")
+    duration_seconds: float | None = Field(default=None, description="video, sound effects and music only")
+    loop: bool = Field(default=False, description="video only")
+    instrumental: bool = Field(default=True, description="music only")
+    genre: str | None = Field(default=None, description="music only")
+    effect: str | None = Field(default=None, description="sound effects only")
+    max_triangles: int = Field(default=50_000, description="3D models only")
+    inputs: list[Any] = Field(default_factory=list, description="not possible yet")
+    brand_kit_id: UUID | None = None
+    style_capsule_id: UUID | None = Field(default=None, description="not possible yet")
+    template: Name | None = None
+    template_version: Name | None = None
+    variables: dict[Name, Text] = Field(default_factory=dict, max_length=MAX_VARIABLES)
+    route: RouteRequest = RouteRequest()
+    max_cost: Decimal | None = Field(
+        default=None, gt=0, le=DEAREST, decimal_places=6, description="in USD; a decimal string", examples=["0.50"]
+    )
+    deadline_seconds: int | None = Field(default=None, ge=1, le=LONGEST_DEADLINE)
+    visibility: Literal["public", "private"] = "private"
+    path: Path | None = Field(default=None, description="the asset's logical name, without the tenant")
+    run: Word | None = None
+    labels: dict[Name, LabelText] = Field(default_factory=dict, max_length=MAX_LABELS)
+    webhook_url: str | None = Field(default=None, description="not possible yet")
+
+    @field_validator("variables")
+    @classmethod
+    def _short(cls, value: dict[str, str]) -> dict[str, str]:
+        if any(len(text) > CUSTOM_PROMPT_LIMIT for text in value.values()):
+            raise ValueError(f"a variable has at most {CUSTOM_PROMPT_LIMIT} characters")
+        return value
+
+
+class GenerateRequest(BaseModel):
+    """The Studio's short form (R2)."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "asset_type": "thumbnail",
+                    "brand_kit_id": "01890000-0000-7000-8000-000000000000",
+                    "custom_prompt": "finals night, two rivals face to face",
+                }
+            ]
+        },
+    )
+
+    asset_type: AssetType
+    brand_kit_id: UUID
+    custom_prompt: Annotated[Text, StringConstraints(min_length=1, max_length=CUSTOM_PROMPT_LIMIT)] | None = None
+
+    def job(self) -> JobRequest:
+        """The same as a job request."""
+        return JobRequest(asset_type=self.asset_type, brand_kit_id=self.brand_kit_id, prompt=self.custom_prompt)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request, translated: what every dialect comes to. Two orders are the same job if their digests are equal."""
+
+    spec: JobSpec
+    brand_kit_id: UUID | None
+    max_cost_micros: int | None
+    deadline_seconds: int | None
+
+    def digest(self, user_id: UUID) -> bytes:
+        """SHA-256 over all that makes this job what it is, and whose it is (R23)."""
+        parts = {
+            "spec": self.spec.model_dump(mode="json"),
+            "brand_kit_id": self.brand_kit_id and str(self.brand_kit_id),
+            "max_cost_micros": self.max_cost_micros,
+            "deadline_seconds": self.deadline_seconds,
+            "user_id": str(user_id),
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).digest()
+
+
+def translate(request: JobRequest) -> Order:
+    """The order that `request` comes to. Raises `InvalidRequest` when nobody here can make it."""
+    kind = _kind(request)
+    _refuse_what_is_not_there(request)
+    width, height = _size(request)
+    if request.asset_type is None and request.template is None and request.prompt is None:
+        raise _refused("/prompt", "is required where there is neither asset_type nor template")
+    if request.template_version is not None and request.template is None and request.asset_type is None:
+        raise _refused("/template_version", "needs a template")
+    spec = JobSpec.model_construct(
+        kind=kind,
+        asset_type=request.asset_type,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        count=request.count,
+        width=width,
+        height=height,
+        format=request.format,
+        seed=request.seed,
+        fit=request.fit,
+        template=request.template,
+        template_version=request.template_version,
+        variables=request.variables,
+        route=Route(providers=list(request.route.providers), fallback=request.route.fallback),
+        visibility=request.visibility,
+        path=request.path,
+        run=request.run,
+        labels=request.labels,
+    )
+    max_cost = micros(request.max_cost) if request.max_cost is not None else None
+    return Order(spec, request.brand_kit_id, max_cost, request.deadline_seconds)
+
+
+def _kind(request: JobRequest) -> Kind:
+    if request.kind is None and request.asset_type is None:
+        raise _refused("/kind", "or asset_type is required")
+    if request.kind is None or request.kind == Kind.IMAGE:
+        return Kind.IMAGE
+    names = ", ".join(KINDS)
+    if request.asset_type is not None:
+        raise _refused("/kind", f"an asset of type {request.asset_type} is of kind {Kind.IMAGE}")
+    raise _refused("/kind", f"'{request.kind[:40]}' cannot be made here; the kinds there are: {names}")
+
+
+_NOT_FOR_IMAGES = {
+    "tileable": "is for textures",
+    "duration_seconds": "is for video, sound effects and music",
+    "loop": "is for video",
+    "instrumental": "is for music",
+    "genre": "is for music",
+    "effect": "is for sound effects",
+    "max_triangles": "is for 3D models",
+    "inputs": "cannot be used yet: jobs take no input files",
+    "style_capsule_id": "cannot be used yet: there are no style capsules",
+    "webhook_url": "cannot be used yet: there are no webhooks",
+}
+
+
+def _refuse_what_is_not_there(request: JobRequest) -> None:
+    """Sent with their defaults these fields mean nothing; otherwise somebody would wait for what never comes."""
+    for name in sorted(request.model_fields_set & _NOT_FOR_IMAGES.keys()):
+        if getattr(request, name) != JobRequest.model_fields[name].get_default(call_default_factory=True):
+            raise _refused(f"/{name}", _NOT_FOR_IMAGES[name])
+
+
+def _size(request: JobRequest) -> tuple[int | None, int | None]:
+    if request.asset_type is None:
+        return request.width, request.height
+    width, height = ASSET_SIZES[request.asset_type]
+    if request.width not in {None, width}:
+        raise _refused("/width", f"a {request.asset_type} is {width}x{height}")
+    if request.height not in {None, height}:
+        raise _refused("/height", f"a {request.asset_type} is {width}x{height}")
+    return width, height
+
+
+def _refused(pointer: str, detail: str) -> InvalidRequest:
+    return InvalidRequest(f"{pointer} {detail}", errors=[FieldError(pointer, detail)])

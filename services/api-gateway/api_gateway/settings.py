@@ -1,0 +1,50 @@
+"""What the gateway reads from the environment."""
+
+from __future__ import annotations
+
+from pydantic import AliasChoices, AnyHttpUrl, Field, SecretStr, field_validator
+
+from api_gateway.keys import looks_like_key
+from chassis.settings import PublicSettings, service_config
+
+
+class Settings(PublicSettings):
+    """Settings of api-gateway; see `chassis.settings` for those that all services have."""
+
+    model_config = service_config("API_GATEWAY_")
+
+    prompt_service_url: AnyHttpUrl = Field(
+        validation_alias=AliasChoices("PROMPT_SERVICE_URL", "prompt_service_url"),
+        description="internal address of prompt-service",
+    )
+    asset_public_url: AnyHttpUrl = Field(
+        validation_alias=AliasChoices("ASSET_PUBLIC_URL", "asset_public_url"),
+        description="public origin of the bytes, e.g. https://assets.example",
+    )
+    bootstrap_key: SecretStr | None = Field(
+        default=None, description="an API key with all scopes that works from the start: bk_ and at least 21 characters"
+    )
+    key_cache_seconds: float = Field(
+        default=5.0, ge=0, le=300, description="how long a verified key is not looked up again, and a revoked one works"
+    )
+    accept_group: int = Field(default=200, ge=1, le=1000, description="requests that share one commit at most")
+    cancel_patience_seconds: float = Field(
+        default=60.0, gt=0, description="how long a job that was asked to stop is waited for before it is sealed"
+    )
+    request_patience_seconds: float = Field(
+        default=60.0, gt=0, description="how long a job may go without an answer before it is said once more"
+    )
+    sweep_seconds: float = Field(default=1.0, gt=0, description="pause between two looks at deadlines")
+    watch_seconds: float = Field(
+        default=1.0, gt=0, description="pause between two looks at what other replicas changed, while requests wait"
+    )
+    url_seconds: int = Field(
+        default=3600, ge=1, le=7 * 24 * 3600, description="how long a signed address of a private asset is good for"
+    )
+
+    @field_validator("bootstrap_key")
+    @classmethod
+    def _is_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not looks_like_key(value.get_secret_value()):
+            raise ValueError("is no API key: bk_ and 21 to 197 ASCII characters")
+        return value

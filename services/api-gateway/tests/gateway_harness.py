@@ -1,0 +1,189 @@
+"""The gateway in the test's own process, on a real database, with a stand-in for prompt-service's brand kits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import httpx
+from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api_gateway.events import Hearing
+from api_gateway.http import application
+from api_gateway.http.responses import signer
+from api_gateway.keys import SCOPES, Principal, new_key
+from api_gateway.store.jobs import Jobs
+from api_gateway.store.keys import add_key
+from api_gateway.store.sweeper import Sweeper
+from api_gateway.store.totals import Shard
+from api_gateway.watching import Watch
+from chassis.database import make_engine, migrate
+from chassis.http import InternalClient, read_context
+from chassis.ids import uuid7
+from chassis.outbox import Outbox
+from chassis.testing import event_of
+from objects.signing import derive_key
+from schemas.event import Event
+from schemas.topics import TOPICS
+
+SECRET = "a secret of the tests, long enough"
+ASSETS = "https://assets.test"
+IMAGE = {"kind": "image", "prompt": "a red fox in the snow"}
+
+
+@dataclass(slots=True)
+class PromptService:
+    """Brand kits by tenant, as prompt-service answers them."""
+
+    kits: dict[tuple[UUID, UUID], dict[str, Any]] = field(default_factory=dict)
+    away: bool = False
+    asked: int = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        if self.away:
+            raise httpx.ConnectError("nobody listens", request=request)
+        context = read_context(SECRET, request.headers["X-Backlot-Context"])
+        parts = request.url.path.removeprefix("/v1/brand-kits").strip("/")
+        if not parts:
+            return self._collection(request, context.tenant_id)
+        return self._kit(request, (context.tenant_id, UUID(parts)))
+
+    def _collection(self, request: httpx.Request, tenant_id: UUID) -> httpx.Response:
+        mine = [kit for (tenant, _), kit in self.kits.items() if tenant == tenant_id]
+        if request.method == "GET":
+            return httpx.Response(200, json={"items": mine, "total": len(mine), "limit": 20, "offset": 0})
+        body = json.loads(request.content)
+        if "name" not in body:
+            detail = "is required"
+            problem = {"code": "VALIDATION", "detail": detail, "errors": [{"pointer": "/name", "detail": detail}]}
+            return httpx.Response(422, json=problem, headers={"content-type": "application/problem+json"})
+        kit = {"id": str(uuid7()), "version": 1, **body}
+        self.kits[tenant_id, UUID(kit["id"])] = kit
+        return httpx.Response(201, json=kit)
+
+    def _kit(self, request: httpx.Request, key: tuple[UUID, UUID]) -> httpx.Response:
+        kit = self.kits.get(key)
+        if kit is None:
+            problem = {"code": "NOT_FOUND", "detail": "there is no such kit", "errors": []}
+            return httpx.Response(404, json=problem, headers={"content-type": "application/problem+json"})
+        if request.method == "DELETE":
+            del self.kits[key]
+            return httpx.Response(204)
+        if request.method == "PUT":
+            kit = self.kits[key] = {**kit, **json.loads(request.content), "version": kit["version"] + 1}
+        return httpx.Response(200, json=kit)
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A running gateway. `client` speaks with the key of `who`."""
+
+    app: FastAPI
+    engine: AsyncEngine
+    watch: Watch
+    jobs: Jobs
+    sweeper: Sweeper
+    hearing: Hearing
+    prompts: PromptService
+    who: Principal
+    client: httpx.AsyncClient
+
+    async def client_of(self, who: Principal) -> httpx.AsyncClient:
+        """A client with a new key of `who`."""
+        key = new_key()
+        async with self.engine.begin() as conn:
+            await add_key(conn, uuid7(), key, who)
+        return self.speaking(f"Bearer {key}")
+
+    def speaking(self, authorization: str | None) -> httpx.AsyncClient:
+        """A client with this Authorization header."""
+        headers = {"Authorization": authorization} if authorization else {}
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers)
+
+    async def make(self, **body: Any) -> UUID:
+        """A new job's id."""
+        answer = await self.client.post("/api/v1/jobs", json=IMAGE | body)
+        assert answer.status_code == 202, answer.text
+        return UUID(answer.json()["id"])
+
+    async def job(self, job_id: UUID) -> dict[str, Any]:
+        answer = await self.client.get(f"/api/v1/jobs/{job_id}")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def hear(self, *events: Event, tenant_id: UUID | None = None) -> None:
+        """One batch of one topic, as the consumer hands it over."""
+        await self.hear_all(events, tenant_id=tenant_id)
+
+    async def hear_all(self, events: Sequence[Event], *, tenant_id: UUID | None = None) -> None:
+        enveloped = [event_of(event, tenant_id=tenant_id or self.who.tenant_id) for event in events]
+        async with self.engine.begin() as conn:
+            await self.hearing.hear(conn, enveloped, shard=Shard.OWN)
+
+    async def said(self, topic: str | None = None) -> list[Event]:
+        """What the gateway has said, in order."""
+        async with self.engine.connect() as conn:
+            rows = (await conn.execute(text("SELECT topic, value, headers FROM outbox ORDER BY n"))).all()
+        types = {model.type: model for model in _all_events()}
+        return [
+            types[json.loads(headers)["ce_type"]].model_validate_json(value)
+            for name, value, headers in rows
+            if topic in {None, name}
+        ]
+
+    async def run(self, statement: str, **values: Any) -> Any:
+        """One statement as the service's own role."""
+        async with self.engine.begin() as conn:
+            return await conn.execute(text(statement), values)
+
+
+def _all_events() -> tuple[type[Event], ...]:
+    from schemas.events import EVENTS
+
+    assert TOPICS
+    return EVENTS
+
+
+def someone(*scopes: str, tenant_id: UUID | None = None, user_id: UUID | None = None) -> Principal:
+    """A principal; without scopes he has all but admin and tenant:read."""
+    plain = [scope for scope in SCOPES if scope not in {"admin", "tenant:read"}]
+    return Principal(tenant_id or uuid7(), user_id or uuid7(), frozenset(scopes or plain))
+
+
+@asynccontextmanager
+async def gateway_on(
+    database_url: str, *, cancel_patience: float = 60.0, request_patience: float = 60.0, key_lifetime: float = 5.0
+) -> AsyncIterator[Gateway]:
+    """A gateway on an empty database."""
+    await migrate(database_url, "api_gateway")
+    engine = make_engine(database_url, name="api-gateway-test")
+    outbox, watch, prompts, who = Outbox("/services/api-gateway"), Watch(), PromptService(), someone()
+    jobs = Jobs(engine, outbox, watch)
+    client = InternalClient("prompt-service", "http://prompts", SECRET, transport=httpx.MockTransport(prompts))
+    app = application.make(
+        engine,
+        jobs,
+        watch,
+        prompts=client,
+        sign=signer(derive_key(SECRET), 600),
+        public_url=ASSETS,
+        key_lifetime=key_lifetime,
+    )
+    sweeper = Sweeper(engine, outbox, watch, cancel_patience=cancel_patience, request_patience=request_patience)
+    made = Gateway(app, engine, watch, jobs, sweeper, Hearing(outbox, watch), prompts, who, httpx.AsyncClient())
+    made.client = await made.client_of(who)
+    try:
+        yield made
+    finally:
+        await made.client.aclose()
+        await client.stop()
+        await engine.dispose()
