@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+from aiokafka import AIOKafkaConsumer
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.ids import uuid7
@@ -84,3 +85,25 @@ async def eventually(look: Callable[[], Awaitable[R]], *, within: float = 10.0, 
         answer = await look()
     found: R = answer
     return found
+
+
+async def read_topic(bootstrap: str, topic: str) -> list[Any]:
+    """Every record in `topic` now, partition by partition, as aiokafka gives them."""
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(consumer.assignment())
+        records: list[Any] = []
+        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+            for some in (await consumer.getmany(timeout_ms=500)).values():
+                records += some
+        return sorted(records, key=lambda record: (record.partition, record.offset))
+    finally:
+        await consumer.stop()
+
+
+async def reset_tables(engine: AsyncEngine, *more: str) -> None:
+    """Empties the chassis tables and `more` between tests that share a database."""
+    tables = ", ".join(("inbox", "outbox", "outbox_published", "outbox_dead", *more))
+    async with engine.begin() as conn:
+        await conn.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))

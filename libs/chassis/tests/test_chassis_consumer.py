@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from base64 import b64decode
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
@@ -21,10 +21,11 @@ from chassis.halting import HaltLimits
 from chassis.ids import uuid7
 from chassis.outbox import Draft, Outbox
 from chassis.telemetry import configure_logging
-from chassis.testing import FakeRecord, create_tables, event_of, record_of
+from chassis.testing import FakeRecord, create_tables, event_of, record_of, reset_tables
 from schemas.cloudevents import CloudEvent
 from schemas.event import Event
 from schemas.topics import OTHER_PLATFORMS, Topic
+from stack.testing import PostgresServer
 
 pytestmark = pytest.mark.integration
 
@@ -138,12 +139,28 @@ def _json_logs() -> None:
     configure_logging("test")
 
 
+@pytest.fixture(scope="module")
+def database(postgres_server: PostgresServer) -> Iterator[str]:
+    """One database for the tests of this file."""
+    name = f"test_{uuid7().hex}"
+    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+
+    async def fill() -> None:
+        engine = make_engine(postgres_server.url(name), name="test")
+        await create_tables(engine)
+        async with engine.begin() as conn:
+            await conn.execute(text("CREATE TABLE written (n serial PRIMARY KEY, what text, number bigint)"))
+        await engine.dispose()
+
+    asyncio.run(fill())
+    yield postgres_server.url(name)
+    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = make_engine(database_url, name="test", pool_size=4)
-    await create_tables(engine)
-    async with engine.begin() as conn:
-        await conn.execute(text("CREATE TABLE written (n serial PRIMARY KEY, what text, number bigint)"))
+async def engine(database: str) -> AsyncIterator[AsyncEngine]:
+    engine = make_engine(database, name="test", pool_size=4)
+    await reset_tables(engine, "written")
     yield engine
     await engine.dispose()
 
@@ -244,20 +261,18 @@ def foreign_records() -> dict[str, FakeRecord]:
     }
 
 
-@pytest.mark.parametrize("kind", list(foreign_records()))
-async def test_a_foreign_record_is_set_aside_whole_and_delays_nothing(shop: Shop, kind: str) -> None:
-    stranger = replace(foreign_records()[kind], offset=17, partition=3)
-    await shop.consumer()([order(1), stranger, order(2)])
+async def test_foreign_records_are_set_aside_whole_and_delay_nothing(shop: Shop) -> None:
+    strangers = [replace(record, offset=n, partition=3) for n, record in enumerate(foreign_records().values())]
+    await shop.consumer()([order(1), *strangers, order(2)])
     assert await shop.written() == [1, 2]
-    (dead,) = await shop.dead()
-    assert (dead["source_topic"], dead["partition"], dead["offset"]) == (ORDERS.name, 3, 17)
-    assert dead["service"] == "shop"
-    assert dead["error"]
-    assert unpacked(dead["value_base64"]) == stranger.value
-    headers = [
-        (h["name"], None if h["value_base64"] is None else b64decode(h["value_base64"])) for h in dead["headers"]
-    ]
-    assert headers == list(stranger.headers)
+    letters = await shop.dead()
+    for kind, stranger, dead in zip(foreign_records(), strangers, letters, strict=True):
+        assert (dead["source_topic"], dead["partition"], dead["offset"]) == (ORDERS.name, 3, stranger.offset), kind
+        assert dead["service"] == "shop"
+        assert dead["error"], kind
+        assert unpacked(dead["value_base64"]) == stranger.value, kind
+        headers = [(header["name"], unpacked(header["value_base64"])) for header in dead["headers"]]
+        assert headers == list(stranger.headers), kind
 
 
 async def test_a_foreign_record_that_comes_again_is_set_aside_once(shop: Shop) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -17,9 +18,10 @@ from chassis.database import make_engine
 from chassis.errors import Invalid
 from chassis.ids import is_uuid7, uuid7
 from chassis.outbox import Draft, Outbox
-from chassis.testing import create_tables
+from chassis.testing import create_tables, reset_tables
 from schemas.cloudevents import decode
 from schemas.event import Event
+from stack.testing import PostgresServer
 
 pytestmark = pytest.mark.integration
 
@@ -33,10 +35,26 @@ class Noted(Event):
     text: str = ""
 
 
+@pytest.fixture(scope="module")
+def database(postgres_server: PostgresServer) -> Iterator[str]:
+    """One database for the tests of this file."""
+    name = f"test_{uuid7().hex}"
+    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+
+    async def fill() -> None:
+        engine = make_engine(postgres_server.url(name), name="test")
+        await create_tables(engine)
+        await engine.dispose()
+
+    asyncio.run(fill())
+    yield postgres_server.url(name)
+    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = make_engine(database_url, name="test", pool_size=2)
-    await create_tables(engine)
+async def engine(database: str) -> AsyncIterator[AsyncEngine]:
+    engine = make_engine(database, name="test", pool_size=2)
+    await reset_tables(engine)
     yield engine
     await engine.dispose()
 
@@ -126,35 +144,35 @@ async def published(engine: AsyncEngine, topic: str, key: str, minutes_ago: int)
 
 
 async def test_published_events_are_sent_again_with_their_ids_in_their_order(
-    engine: AsyncEngine, database_url: str
+    engine: AsyncEngine, database: str
 ) -> None:
     await published(engine, "a", "k", 90)
     events = [await published(engine, "a", "k", minutes) for minutes in (50, 40, 30)]
-    count = await replay.replay(database_url, since=datetime.now(UTC) - timedelta(hours=1))
+    count = await replay.replay(database, since=datetime.now(UTC) - timedelta(hours=1))
     assert count == 3
     assert [row["id"] for row in await rows(engine)] == events
 
 
-async def test_a_replay_can_be_narrowed_to_a_topic_and_a_key(engine: AsyncEngine, database_url: str) -> None:
+async def test_a_replay_can_be_narrowed_to_a_topic_and_a_key(engine: AsyncEngine, database: str) -> None:
     since = datetime.now(UTC) - timedelta(hours=1)
     wanted = await published(engine, "a", "one", 5)
     await published(engine, "a", "two", 5)
     await published(engine, "b", "one", 5)
-    assert await replay.replay(database_url, since=since, topic="a", key="one", dry_run=True) == 1
+    assert await replay.replay(database, since=since, topic="a", key="one", dry_run=True) == 1
     assert await rows(engine) == []
-    assert await replay.replay(database_url, since=since, topic="a", key="one") == 1
+    assert await replay.replay(database, since=since, topic="a", key="one") == 1
     assert [row["id"] for row in await rows(engine)] == [wanted]
 
 
-async def test_an_event_that_was_replayed_before_is_sent_once(engine: AsyncEngine, database_url: str) -> None:
+async def test_an_event_that_was_replayed_before_is_sent_once(engine: AsyncEngine, database: str) -> None:
     event = await published(engine, "a", "k", 30)
-    conn = await asyncpg.connect(database_url)
+    conn = await asyncpg.connect(database)
     await conn.execute(
         "INSERT INTO outbox_published "
         "SELECT n + 100, id, topic, key, value, headers, created_at, now() FROM outbox_published"
     )
     await conn.close()
-    assert await replay.replay(database_url, since=datetime.now(UTC) - timedelta(hours=1)) == 1
+    assert await replay.replay(database, since=datetime.now(UTC) - timedelta(hours=1)) == 1
     assert [row["id"] for row in await rows(engine)] == [event]
 
 
