@@ -11,6 +11,7 @@ import contextlib
 import functools
 import secrets
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -57,6 +58,17 @@ class KafkaServer:
         topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(config))
         for done in admin.create_topics([topic], operation_timeout=30).values():
             done.result(30)
+        deadline = time.monotonic() + 30
+        while not _is_served(admin, name, partitions):  # the controller has it, the broker hears of it a moment later
+            assert time.monotonic() < deadline, f"topic {name} did not appear"
+            time.sleep(0.01)
+
+
+def _is_served(admin: AdminClient, topic: str, partitions: int) -> bool:
+    seen = admin.list_topics(timeout=10).topics.get(topic)
+    return (
+        seen is not None and len(seen.partitions) == partitions and all(p.leader >= 0 for p in seen.partitions.values())
+    )
 
 
 class TopicFactory(Protocol):
