@@ -52,12 +52,12 @@ def shell_commands(tree: ast.Module) -> Iterator[int]:
 
 
 def sql_statements(tree: ast.Module) -> Iterator[int]:
-    """SQL, as text or by SQLAlchemy; a connection may be named, since events and http hand it on to the store."""
+    """SQL, as text or by SQLAlchemy. A connection that is handed on, or an error that is translated, may be named."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value):
             yield node.lineno
         elif isinstance(node, ast.ImportFrom) and _imported_roots(node) & {"sqlalchemy", "asyncpg"}:
-            if not {alias.name for alias in node.names} <= CONNECTIONS:
+            if node.module != "sqlalchemy.exc" and not {alias.name for alias in node.names} <= CONNECTIONS:
                 yield node.lineno
         elif isinstance(node, ast.Import) and _imported_roots(node) & {"sqlalchemy", "asyncpg"}:
             yield node.lineno

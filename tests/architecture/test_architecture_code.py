@@ -47,6 +47,7 @@ PASSED = [
     pytest.param(rules.unsafe_yaml, "yaml.safe_load(text)", id="safe_load"),
     pytest.param(rules.shell_commands, "subprocess.run(['ls'], shell=False)", id="shell=False"),
     pytest.param(rules.sql_statements, "from sqlalchemy.ext.asyncio import AsyncConnection", id="AsyncConnection"),
+    pytest.param(rules.sql_statements, "from sqlalchemy.exc import DBAPIError", id="DBAPIError"),
     pytest.param(rules.sql_statements, "'Select a brand kit from the list'", id="prose"),
     pytest.param(rules.brokers_by_default, "KafkaBroker(url, ack_policy=AckPolicy.NACK_ON_ERROR)", id="policy named"),
     pytest.param(rules.subscriptions, "consume(broker, topics)", id="through the chassis"),
