@@ -23,7 +23,7 @@ def prepare(requested: JobRequested, kit: BrandKit | None, templates: Templates)
     try:
         template = find_template(templates, spec.template or default_template(spec), spec.template_version)
         if template.kind != spec.kind:
-            message = f"template {template.name} {template.version} is for {template.kind}, the job asks for {spec.kind}"
+            message = f"template {template.name} {template.version} makes {template.kind}, the job asks for {spec.kind}"
             return rejected(requested.job_id, ErrorCode.INVALID_REQUEST, message)
         rendered = render(template, spec.prompt, kit.body if kit else None, spec.variables)
     except (TemplateNotFound, MissingPlaceholder) as error:

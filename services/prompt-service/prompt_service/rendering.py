@@ -1,7 +1,7 @@
 """A finished prompt out of a template, a brand kit and what the user typed.
 
-The output is the template with its slots filled, once, and nothing else: a value is never looked at for slots again, so slot
-syntax in user text stays text (R101, R103, R104, R106).
+The output is the template with its slots filled, once, and nothing else: a value is never looked at for slots again, so
+slot syntax in user text stays text (R101, R103, R104, R106).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from prompt_service.kits import BrandKitBody
 from prompt_service.sanitizing import clean, fence, headline_of
-from prompt_service.templates import Placeholder, Template
+from prompt_service.templates import Placeholder, Source, Template
 
 MAX_TEXT = 4000
 MAX_VARIABLE = 500
@@ -21,8 +21,8 @@ class MissingPlaceholder(ValueError):
     """The template needs a value that nobody gave."""
 
     def __init__(self, template: Template, name: str, placeholder: Placeholder) -> None:
-        wanted = {"text": "a prompt", "brand_kit": "a brand kit", "variable": f"the variable {name}"}[placeholder.source]
-        super().__init__(f"template {template.name} {template.version} needs {wanted}")
+        sources = {"text": "a prompt", "brand_kit": "a brand kit", "variable": f"the variable {name}"}
+        super().__init__(f"template {template.name} {template.version} needs {sources[placeholder.source]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,38 +38,40 @@ class Rendered:
 def render(template: Template, text: str | None, kit: BrandKitBody | None, variables: Mapping[str, str]) -> Rendered:
     """Fill `template`. Raises `MissingPlaceholder` when a required slot has no value."""
     cleaned = clean(text or "", limit=MAX_TEXT)
-    values = {
-        name: _value(template, name, placeholder, cleaned, kit, variables)
-        for name, placeholder in template.placeholders.items()
-    }
+    given = _Given(cleaned, kit, variables)
+    values = {name: _value(template, name, given) for name in template.placeholders}
     filled = "".join(values[piece] if index % 2 else piece for index, piece in enumerate(template.pieces))
     prompt = f"{filled} {template.quality_modifiers}".strip()
     return Rendered(
         prompt=prompt,
         headline=headline_of(cleaned) or (kit.name if kit else None),
-        palette=tuple([*kit.primary_colors, *kit.accent_colors]) if kit else (),
+        palette=(*kit.primary_colors, *kit.accent_colors) if kit else (),
         warnings=_warnings(text, cleaned),
     )
 
 
-def _value(
-    template: Template,
-    name: str,
-    placeholder: Placeholder,
-    text: str,
-    kit: BrandKitBody | None,
-    variables: Mapping[str, str],
-) -> str:
-    match placeholder.source:
-        case "text":
-            given = fence(text) if text else ""
-        case "brand_kit":
-            given = brand_value(kit, name) if kit else ""
-        case "variable":
-            cleaned = clean(variables.get(name, ""), limit=MAX_VARIABLE)
-            given = fence(cleaned) if cleaned else ""
-    if given:
-        return given
+@dataclass(frozen=True, slots=True)
+class _Given:
+    text: str
+    kit: BrandKitBody | None
+    variables: Mapping[str, str]
+
+    def of(self, name: str, source: Source) -> str:
+        match source:
+            case "text":
+                return fence(self.text) if self.text else ""
+            case "brand_kit":
+                return brand_value(self.kit, name) if self.kit else ""
+            case "variable":
+                cleaned = clean(self.variables.get(name, ""), limit=MAX_VARIABLE)
+                return fence(cleaned) if cleaned else ""
+
+
+def _value(template: Template, name: str, given: _Given) -> str:
+    placeholder = template.placeholders[name]
+    value = given.of(name, placeholder.source)
+    if value:
+        return value
     if placeholder.required or placeholder.default is None:
         raise MissingPlaceholder(template, name, placeholder)
     return placeholder.default
@@ -77,22 +79,8 @@ def _value(
 
 def brand_value(kit: BrandKitBody, name: str) -> str:
     """The kit's value for a slot of its field's name; empty where the kit has none."""
-    match name:
-        case "primary_colors":
-            return ", ".join(kit.primary_colors)
-        case "accent_colors":
-            return ", ".join(kit.accent_colors)
-        case "headline_font":
-            return kit.headline_font
-        case "body_font":
-            return kit.body_font
-        case "tone":
-            return kit.tone
-        case "brand_name":
-            return kit.name
-        case "style_reference":
-            return kit.style_reference or ""
-    return ""
+    value = kit.name if name == "brand_name" else getattr(kit, name, None)
+    return ", ".join(value) if isinstance(value, list) else value or ""
 
 
 def _warnings(text: str | None, cleaned: str) -> tuple[str, ...]:

@@ -103,7 +103,7 @@ def load_templates(folder: Path = SHIPPED) -> Templates:
         try:
             template = _read(path)
         except ValidationError as error:
-            problems += [f"{_place(path)}: {'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
+            problems += _in_words(path, error)
         except (yaml.YAMLError, ValueError, OSError) as error:
             problems.append(f"{_place(path)}: {error}")
         else:
@@ -128,12 +128,17 @@ def _place(path: Path) -> str:
     return f"prompts/{path.parent.name}/{path.name}"
 
 
+def _in_words(path: Path, error: ValidationError) -> list[str]:
+    return [f"{_place(path)}: {'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
+
+
 def _read(path: Path) -> Template:
     raw = path.read_bytes()
     content: Any = yaml.safe_load(raw)
     file = TemplateFile.model_validate(content)
     if (file.name, file.version) != (path.parent.name, path.stem):
-        raise ValueError(f"says it is {file.name} {file.version}, which belongs at prompts/{file.name}/{file.version}.yaml")
+        place = f"prompts/{file.name}/{file.version}.yaml"
+        raise ValueError(f"says it is {file.name} {file.version}, which belongs at {place}")
     return Template(
         name=file.name,
         version=file.version,

@@ -1,0 +1,159 @@
+"""What prompt-service hears and says.
+
+| hears (`backlot.jobs`) | does | says (`backlot.prompts`) |
+|---|---|---|
+| JobRequested | finds template and pinned kit, renders every item | PromptsPrepared or PromptsRejected |
+| JobRequested with a kit that is not here yet | parks the job, looks again each second | later, one of the two |
+| JobCancelRequested before prompts were said | remembers it | PromptsRejected (CANCELLED or TIMEOUT) |
+
+A job is answered once, whatever comes how often: the row of the job is the natural key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from chassis import crash
+from chassis.consumer import Subscription
+from chassis.database import after_commit
+from chassis.outbox import Draft, Outbox
+from chassis.telemetry import get_logger
+from prompt_service import store
+from prompt_service.kits import BrandKit
+from prompt_service.preparing import prepare, rejected
+from prompt_service.store import JobRow, KitKey, State
+from prompt_service.templates import Templates
+from schemas.cloudevents import CloudEvent
+from schemas.event import Event
+from schemas.events import JobCancelRequested, JobRequested, PromptsPrepared, PromptsRejected
+from schemas.parts import ErrorCode
+from schemas.topics import JOBS
+
+log = get_logger()
+
+_WAITING_AT_ONCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """The handlers of `backlot.jobs`, and the loop that looks after jobs whose kit is not here yet."""
+
+    engine: AsyncEngine
+    outbox: Outbox
+    templates: Templates
+    kit_wait_seconds: float
+
+    def subscription(self) -> Subscription:
+        """Hears `backlot.jobs`. Cancels run after requests: of a batch with both, the request is answered first."""
+        return Subscription(
+            topic=JOBS,
+            handlers={JobRequested: self.on_requested, JobCancelRequested: self.on_cancel},
+            on_poison=self.on_poison,
+        )
+
+    async def on_requested(self, conn: AsyncConnection, events: Sequence[CloudEvent[JobRequested]]) -> None:
+        """Answers every job that was not answered before."""
+        known = await store.read_states(conn, [event.data.job_id for event in events])
+        fresh = {event.data.job_id: event for event in events if event.data.job_id not in known}
+        kits = await store.pinned_kits(conn, _wanted(fresh.values()))
+        rows, drafts = [], []
+        for event in fresh.values():
+            row, answer = self._answer(event, kits)
+            rows.append(row)
+            if answer is not None:
+                drafts.append(Draft(answer, event.data.job_id, event.tenant_id, event.traceparent))
+        written = await store.add_jobs(conn, rows)
+        self._name_crash_points(conn)
+        await self.outbox.add(conn, [draft for draft in drafts if draft.subject in written])
+
+    async def on_cancel(self, conn: AsyncConnection, events: Sequence[CloudEvent[JobCancelRequested]]) -> None:
+        """Rejects jobs whose prompts were not said yet; what was said stays said."""
+        cancels = {event.data.job_id: event for event in events}
+        met_first = await store.add_jobs(conn, [_tombstone(event) for event in cancels.values()])
+        waited = await store.stop_waiting(conn, [job_id for job_id in cancels if job_id not in met_first])
+        stopped = [cancels[job_id] for job_id in cancels if job_id in met_first or job_id in waited]
+        await self.outbox.add(
+            conn,
+            [Draft(_stopped(event.data), event.data.job_id, event.tenant_id, event.traceparent) for event in stopped],
+        )
+
+    async def on_poison(self, conn: AsyncConnection, event: CloudEvent[Event], error: Exception) -> None:
+        """Nobody waits for a job whose request cannot be handled."""
+        data = event.data
+        if not isinstance(data, JobRequested):
+            return
+        answer = rejected(data.job_id, ErrorCode.INVALID_REQUEST, "the job could not be turned into prompts")
+        row = JobRow(data.job_id, event.tenant_id, "rejected", told=answer.model_dump_json())
+        if await store.add_jobs(conn, [row]):
+            await self.outbox.add(conn, [Draft(answer, data.job_id, event.tenant_id, event.traceparent)])
+
+    async def try_waiting(self) -> bool:
+        """Answers jobs whose kit has come, and those that waited too long. True when there may be more."""
+        async with self.engine.begin() as conn:
+            waiting = await store.lock_waiting(conn, patience=self.kit_wait_seconds, limit=_WAITING_AT_ONCE)
+            requests = {one.id: JobRequested.model_validate_json(one.requested) for one in waiting}
+            kits = await store.pinned_kits(conn, [_kit_key(one.tenant_id, requests[one.id]) for one in waiting])
+            rows, drafts = [], []
+            for one in waiting:
+                request = requests[one.id]
+                kit = kits.get(_kit_key(one.tenant_id, request))
+                if kit is None and not one.too_long:
+                    continue
+                answer = prepare(request, kit, self.templates) if kit else _unknown_kit(request)
+                rows.append(JobRow(one.id, one.tenant_id, _state(answer), told=answer.model_dump_json()))
+                drafts.append(Draft(answer, one.id, one.tenant_id, one.traceparent))
+            await store.finish_jobs(conn, rows)
+            await self.outbox.add(conn, drafts)
+        return len(rows) == _WAITING_AT_ONCE
+
+    def _answer(
+        self, event: CloudEvent[JobRequested], kits: Mapping[KitKey, BrandKit]
+    ) -> tuple[JobRow, PromptsPrepared | PromptsRejected | None]:
+        request = event.data
+        kit = kits.get(_kit_key(event.tenant_id, request)) if request.brand_kit else None
+        if request.brand_kit and kit is None:
+            log.info("job_waits_for_kit", job_id=request.job_id, brand_kit_id=request.brand_kit.id)
+            requested = request.model_dump_json()
+            return JobRow(request.job_id, event.tenant_id, "waiting", None, requested, event.traceparent), None
+        answer = prepare(request, kit, self.templates)
+        return JobRow(request.job_id, event.tenant_id, _state(answer), told=answer.model_dump_json()), answer
+
+    @staticmethod
+    def _name_crash_points(conn: AsyncConnection) -> None:
+        crash.point("prompts.before_prepare")
+        after_commit(conn, partial(crash.point, "prompts.after_prepare"))
+
+
+def _wanted(events: Iterable[CloudEvent[JobRequested]]) -> list[KitKey]:
+    return [_kit_key(event.tenant_id, event.data) for event in events if event.data.brand_kit]
+
+
+def _kit_key(tenant_id: UUID, request: JobRequested) -> KitKey:
+    assert request.brand_kit is not None
+    return tenant_id, request.brand_kit.id, request.brand_kit.version
+
+
+def _state(answer: PromptsPrepared | PromptsRejected) -> State:
+    return "prepared" if isinstance(answer, PromptsPrepared) else "rejected"
+
+
+def _unknown_kit(request: JobRequested) -> PromptsRejected:
+    assert request.brand_kit is not None
+    message = f"brand kit {request.brand_kit.id} version {request.brand_kit.version} is not known"
+    return rejected(request.job_id, ErrorCode.INVALID_REQUEST, message)
+
+
+def _tombstone(event: CloudEvent[JobCancelRequested]) -> JobRow:
+    state: State = "timed_out" if event.data.reason == "deadline" else "cancelled"
+    return JobRow(event.data.job_id, event.tenant_id, state)
+
+
+def _stopped(cancel: JobCancelRequested) -> PromptsRejected:
+    if cancel.reason == "deadline":
+        return rejected(cancel.job_id, ErrorCode.TIMEOUT, "the job's deadline passed before its prompts were made")
+    return rejected(cancel.job_id, ErrorCode.CANCELLED, "the job was cancelled before its prompts were made")

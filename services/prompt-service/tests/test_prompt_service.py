@@ -1,0 +1,274 @@
+"""What prompt-service says of a job, over the real PostgreSQL: once, whatever comes how often and in which order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from chassis.database import make_engine, migrate
+from chassis.http import Context, context_headers
+from chassis.ids import uuid7
+from chassis.outbox import Outbox
+from chassis.testing import event_of
+from prompt_service import http, store
+from prompt_service.events import Prompts
+from prompt_service.kits import BrandKitBody
+from prompt_service.preparing import prepare
+from prompt_service.templates import load_templates
+from schemas.cloudevents import CloudEvent
+from schemas.events import JobCancelRequested, JobRequested, PromptsPrepared, PromptsRejected
+from schemas.parts import AssetType, JobSpec, Kind, VersionRef
+
+pytestmark = pytest.mark.integration
+
+TENANT, USER = uuid7(), uuid7()
+SECRET = SecretStr("a secret of the tests")
+TEMPLATES = load_templates()
+KIT = BrandKitBody(name="Neon Drift", primary_colors=["#7C3AED"], tone="bold")
+
+
+@dataclass
+class Service:
+    """prompt-service without Kafka: its handlers, its database, its internal API."""
+
+    engine: AsyncEngine
+    prompts: Prompts
+    app: FastAPI
+
+    async def hear(self, *events: CloudEvent[Any]) -> None:
+        async with self.engine.begin() as conn:
+            for model, handler in self.prompts.subscription().handlers.items():
+                chosen = [event for event in events if isinstance(event.data, model)]
+                if chosen:
+                    await handler(conn, chosen)
+
+    async def said(self) -> list[PromptsPrepared | PromptsRejected]:
+        async with self.engine.connect() as conn:
+            rows = await conn.execute(text("SELECT value, headers FROM outbox ORDER BY n"))
+            return [
+                (PromptsPrepared if "prompts.prepared" in str(row.headers) else PromptsRejected).model_validate_json(
+                    row.value
+                )
+                for row in rows
+            ]
+
+    async def make_kit(self, tenant: UUID = TENANT) -> VersionRef:
+        kit_id = uuid7()
+        async with self.engine.begin() as conn:
+            await store.add_kit(conn, tenant, kit_id, KIT)
+        return VersionRef(id=kit_id, version=1)
+
+    def client(self, tenant: UUID = TENANT) -> httpx.AsyncClient:
+        headers = context_headers(SECRET, Context(tenant, USER, frozenset({"prompts:write"})))
+        return httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://prompts", headers=headers)
+
+
+@pytest.fixture
+async def service(database_url: str) -> AsyncIterator[Service]:
+    await migrate(database_url, "prompt_service")
+    engine = make_engine(database_url, name="prompt-service")
+    prompts = Prompts(engine, Outbox("/services/prompt-service"), TEMPLATES, kit_wait_seconds=30)
+    yield Service(engine, prompts, http.make(engine, TEMPLATES, secret=SECRET))
+    await engine.dispose()
+
+
+def requested(kit: VersionRef | None = None, **spec: Any) -> CloudEvent[JobRequested]:
+    job_id = uuid7()
+    defaults: dict[str, Any] = {"kind": Kind.IMAGE, "prompt": "a dragon"}
+    data = JobRequested(job_id=job_id, user_id=USER, request=JobSpec(**{**defaults, **spec}), brand_kit=kit)
+    return event_of(data, subject=job_id, tenant_id=TENANT)
+
+
+def cancel_of(event: CloudEvent[JobRequested], reason: Any = "user") -> CloudEvent[JobCancelRequested]:
+    data = JobCancelRequested(job_id=event.data.job_id, reason=reason)
+    return event_of(data, subject=event.subject, tenant_id=event.tenant_id)
+
+
+async def test_a_thumbnail_gets_its_size_its_kit_and_its_template(service: Service) -> None:
+    kit = await service.make_kit()
+    await service.hear(requested(kit, asset_type=AssetType.THUMBNAIL, prompt='a dragon "GG"'))
+    [said] = await service.said()
+    assert isinstance(said, PromptsPrepared)
+    [item] = said.items
+    assert (item.width, item.height, item.template, item.template_version) == (1280, 720, "thumbnail", "v1.0")
+    assert "#7C3AED" in item.prompt
+    assert item.headline == "GG"
+    assert said.asset_context.brand_kit == kit
+
+
+async def test_four_pictures_are_four_items_with_names_and_seeds_of_their_own(service: Service) -> None:
+    await service.hear(requested(count=4, seed=7, width=640, height=480))
+    [said] = await service.said()
+    assert isinstance(said, PromptsPrepared)
+    assert [item.number for item in said.items] == [1, 2, 3, 4]
+    assert [item.seed for item in said.items] == [7, 8, 9, 10]
+    assert len({item.logical_name for item in said.items}) == 4
+    assert {(item.width, item.height) for item in said.items} == {(640, 480)}
+
+
+async def test_a_job_is_answered_once_however_often_it_comes(service: Service) -> None:
+    event = requested()
+    await service.hear(event, event)
+    await service.hear(event_of(event.data, subject=event.subject, tenant_id=TENANT))
+    assert len(await service.said()) == 1
+
+
+async def test_a_cancel_that_comes_first_rejects_the_job_and_the_request_adds_nothing(service: Service) -> None:
+    event = requested()
+    await service.hear(cancel_of(event))
+    await service.hear(event)
+    [said] = await service.said()
+    assert isinstance(said, PromptsRejected)
+    assert said.code == "CANCELLED"
+
+
+async def test_a_deadline_that_passes_first_is_a_timeout(service: Service) -> None:
+    event = requested()
+    await service.hear(cancel_of(event, "deadline"))
+    [said] = await service.said()
+    assert isinstance(said, PromptsRejected)
+    assert said.code == "TIMEOUT"
+
+
+async def test_a_cancel_after_the_prompts_changes_nothing_here(service: Service) -> None:
+    event = requested()
+    await service.hear(event)
+    await service.hear(cancel_of(event))
+    [said] = await service.said()
+    assert isinstance(said, PromptsPrepared)
+
+
+async def test_a_job_whose_kit_is_not_here_yet_waits_and_delays_nobody(service: Service) -> None:
+    kit_id = uuid7()
+    early = requested(VersionRef(id=kit_id, version=1), asset_type=AssetType.BANNER)
+    await service.hear(early, requested())
+    assert len(await service.said()) == 1
+    await service.prompts.try_waiting()
+    assert len(await service.said()) == 1
+    async with service.engine.begin() as conn:
+        await store.add_kit(conn, TENANT, kit_id, KIT)
+    await service.prompts.try_waiting()
+    late = (await service.said())[1]
+    assert isinstance(late, PromptsPrepared)
+    assert late.job_id == early.data.job_id
+
+
+async def test_a_kit_that_never_comes_ends_the_waiting_in_words(service: Service) -> None:
+    event = requested(VersionRef(id=uuid7(), version=1), asset_type=AssetType.BANNER)
+    await service.hear(event)
+    async with service.engine.begin() as conn:
+        await conn.execute(text("UPDATE job SET created_at = now() - interval '31 seconds'"))
+    await service.prompts.try_waiting()
+    [said] = await service.said()
+    assert isinstance(said, PromptsRejected)
+    assert "is not known" in said.message
+
+
+async def test_a_cancel_ends_the_waiting_for_a_kit(service: Service) -> None:
+    event = requested(VersionRef(id=uuid7(), version=1))
+    await service.hear(event)
+    await service.hear(cancel_of(event))
+    await service.prompts.try_waiting()
+    [said] = await service.said()
+    assert isinstance(said, PromptsRejected)
+    assert said.code == "CANCELLED"
+
+
+async def test_a_kit_of_another_tenant_is_no_kit(service: Service) -> None:
+    foreign = await service.make_kit(tenant=uuid7())
+    await service.hear(requested(foreign, asset_type=AssetType.BANNER))
+    assert await service.said() == []
+
+
+async def test_a_missing_template_rejects_the_job_in_words(service: Service) -> None:
+    await service.hear(requested(template="poster"), requested(template="image", template_version="v9.9"))
+    first, second = await service.said()
+    assert isinstance(first, PromptsRejected)
+    assert "TemplateNotFound" in first.message
+    assert isinstance(second, PromptsRejected)
+    assert "v9.9" in second.message
+
+
+async def test_a_request_that_cannot_be_handled_is_answered_all_the_same(service: Service) -> None:
+    event = requested()
+    async with service.engine.begin() as conn:
+        await service.prompts.on_poison(conn, event, RuntimeError("broken"))
+    [said] = await service.said()
+    assert isinstance(said, PromptsRejected)
+
+
+async def test_a_prompt_of_invisible_characters_is_blank(service: Service) -> None:
+    kit = await service.make_kit()
+    async with service.engine.begin() as conn:
+        [known] = (await store.pinned_kits(conn, [(TENANT, kit.id, 1)])).values()
+    answer = prepare(requested(kit, asset_type=AssetType.BANNER, prompt="\u200b\u202e").data, known, TEMPLATES)
+    assert isinstance(answer, PromptsPrepared)
+    assert answer.warnings == ["the prompt had no visible characters"]
+
+
+async def test_prompts_over_the_limit_are_refused(service: Service) -> None:
+    await service.hear(requested(count=200, prompt="€" * 4000))
+    [said] = await service.said()
+    assert isinstance(said, PromptsRejected)
+    assert "512 KiB" in said.message
+
+
+async def test_a_kit_is_made_read_replaced_listed_and_deleted(service: Service) -> None:
+    async with service.client() as client:
+        made = (await client.post("/v1/brand-kits", json=json.loads(KIT.model_dump_json()))).json()
+        assert made["version"] == 1
+        replaced = await client.put(f"/v1/brand-kits/{made['id']}", json={**KIT.model_dump(), "tone": "calm"})
+        assert (replaced.json()["version"], replaced.json()["tone"]) == (2, "calm")
+        assert (await client.get(f"/v1/brand-kits/{made['id']}")).json()["tone"] == "calm"
+        assert (await client.get("/v1/brand-kits")).json()["total"] == 1
+        assert (await client.delete(f"/v1/brand-kits/{made['id']}")).status_code == 204
+        assert (await client.get(f"/v1/brand-kits/{made['id']}")).status_code == 404
+        assert (await client.delete(f"/v1/brand-kits/{made['id']}")).status_code == 404
+        assert (await client.get("/v1/brand-kits")).json()["items"] == []
+    async with service.engine.connect() as conn:
+        pinned = await store.pinned_kits(conn, [(TENANT, UUID(made["id"]), 1)])
+    assert [kit.body.tone for kit in pinned.values()] == ["bold"]
+
+
+async def test_kits_of_another_tenant_look_like_none(service: Service) -> None:
+    kit = await service.make_kit()
+    async with service.client(tenant=uuid7()) as client:
+        for method in ("GET", "PUT", "DELETE"):
+            answer = await client.request(method, f"/v1/brand-kits/{kit.id}", json=KIT.model_dump())
+            assert answer.status_code == 404, method
+        assert (await client.get("/v1/brand-kits")).json()["total"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"primary_colors": []}, "/primary_colors"),
+        ({"primary_colors": ["red"]}, "/primary_colors/0"),
+        ({"accent_colors": ["#12345"]}, "/accent_colors/0"),
+        ({"tone": ""}, "/tone"),
+        ({"tone": "\u200b"}, "/tone"),
+        ({"name": "x" * 101}, "/name"),
+        ({"colour": "#000000"}, "/colour"),
+    ],
+)
+async def test_a_kit_with_a_bad_field_is_refused_by_its_name(service: Service, change: Any, pointer: str) -> None:
+    async with service.client() as client:
+        answer = await client.post("/v1/brand-kits", json={**KIT.model_dump(), **change})
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
+async def test_templates_are_listed_with_what_they_need(service: Service) -> None:
+    async with service.client() as client:
+        listed = (await client.get("/v1/templates")).json()
+    assert {one["name"] for one in listed} == {"image", *(asset_type.value for asset_type in AssetType)}
