@@ -54,7 +54,11 @@ def page_of(query: Sequence[tuple[str, str]]) -> Page:
         for name in given
         if name not in _KNOWN and not name.startswith(LABEL)
     ]
-    problems += [FieldError(f"/query/{LABEL}{name}", "is no label") for name in labels if not _is_label(name)]
+    problems += [
+        FieldError(f"/query/{LABEL}{name}", "is no label")
+        for name, value in labels.items()
+        if not _LABEL_NAME.match(name) or "\x00" in value
+    ]
     reader = _Reader(given, problems)
     page = Page(
         status=reader.choice("status", Status),
@@ -77,10 +81,6 @@ def page_of(query: Sequence[tuple[str, str]]) -> Page:
 def cursor_of(job_id: UUID) -> str:
     """The cursor of the page that begins after `job_id`; opaque to clients."""
     return urlsafe_b64encode(job_id.bytes).rstrip(b"=").decode()
-
-
-def _is_label(name: str) -> bool:
-    return _LABEL_NAME.match(name) is not None
 
 
 @dataclass(slots=True)

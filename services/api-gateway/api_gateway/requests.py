@@ -119,7 +119,7 @@ class JobRequest(BaseModel):
     template: Name | None = None
     template_version: Name | None = None
     variables: dict[Name, Text] = Field(default_factory=dict, max_length=MAX_VARIABLES)
-    route: RouteRequest = RouteRequest()
+    route: RouteRequest = Field(default_factory=RouteRequest)
     max_cost: Decimal | None = Field(
         default=None, gt=0, le=DEAREST, decimal_places=6, description="in USD; a decimal string", examples=["0.50"]
     )
@@ -208,7 +208,7 @@ def translate(request: JobRequest) -> Order:
         template=request.template,
         template_version=request.template_version,
         variables=request.variables,
-        route=Route(providers=list(request.route.providers), fallback=request.route.fallback),
+        route=Route.model_construct(providers=request.route.providers, fallback=request.route.fallback),
         visibility=request.visibility,
         path=request.path,
         run=request.run,

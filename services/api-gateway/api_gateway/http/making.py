@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 from starlette.requests import Request
@@ -39,6 +40,15 @@ class BulkRequest(BaseModel):
     jobs: list[Any] = Field(min_length=1, max_length=MAX_BULK, description="each as the body of POST /api/v1/jobs")
 
 
+class DirectRoute(APIRoute):
+    """Hands the request to its endpoint as it is: making a job is what a gateway does all day, and to find out that
+    an endpoint has no dependencies costs a third of it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return handler
+
+
 @dataclass(frozen=True, slots=True)
 class Making:
     """The routes that make jobs."""
@@ -49,7 +59,7 @@ class Making:
     sign: Sign
 
     def router(self) -> APIRouter:
-        router = APIRouter(prefix="/api/v1", tags=["jobs"])
+        router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=DirectRoute)
         for path, endpoint, model in (
             ("/jobs", self.create, JobRequest),
             ("/generate", self.generate, GenerateRequest),

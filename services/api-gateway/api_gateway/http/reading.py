@@ -77,7 +77,8 @@ class Reading:
     def asset_router(self) -> APIRouter:
         router = APIRouter(tags=["assets"])
 
-        @router.api_route("/asset/{asset_id}", methods=["GET", "HEAD"], status_code=302, response_model=None)
+        @router.head("/asset/{asset_id}", include_in_schema=False, response_model=None)
+        @router.get("/asset/{asset_id}", status_code=302, response_model=None)
         async def show_asset(asset_id: UUID, request: Request) -> Response:
             """To the bytes: public ones for everybody (R134), private ones signed, or for their owner."""
             return RedirectResponse(await self._address(request, asset_id), 302, {"Cache-Control": "private, no-store"})
