@@ -1,0 +1,37 @@
+"""The command `backlot`. Exit status: 0 done, 1 it did not come out, 2 the command line is wrong, 130 interrupted."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from backlot import job_commands, system_commands
+from backlot.errors import BacklotClientError
+from backlot.showing import ERR
+from stack.errors import StackError
+
+app = typer.Typer(
+    name="backlot",
+    help="One API and one event contract in front of every media model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+system_commands.register(app)
+job_commands.register(app)
+
+
+def main() -> None:
+    """The entry point: errors that a user can act on are told in words, without a traceback."""
+    try:
+        app()
+    except (BacklotClientError, StackError) as error:
+        ERR.print(str(error), markup=False, style="red" if sys.stderr.isatty() else None)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

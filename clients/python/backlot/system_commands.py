@@ -1,0 +1,183 @@
+"""Commands about the system on this machine: up, down, status, logs, doctor, demo."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import psutil
+import typer
+
+from backlot import demo
+from backlot.client import Client
+from backlot.connection import NotRunning, as_json, home, local
+from backlot.errors import BacklotClientError
+from backlot.showing import ERR, OUT, table, watching
+from stack.detached import start_detached
+from stack.detached import stop as stop_system
+from stack.doctor import checks
+from stack.foreground import serve
+from stack.state import StackInfo, log_file, running
+from stack.system import System
+
+R = TypeVar("R")
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Port = Annotated[
+    int | None, typer.Option(help="First port; 0 takes free ones. Default: BACKLOT_PORT, else 8700.", min=0, max=65000)
+]
+
+
+def up(
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready.")] = False,
+    port: Port = None,
+) -> None:
+    """Start Kafka, PostgreSQL and the five services."""
+    if detach:
+        with ERR.status("Starting Kafka, PostgreSQL and five services ..."):
+            info = start_detached(home(), port=port)
+        _introduce(info, "`backlot down` ends it.")
+        return
+    system = System(home(), port=port, on_event=_tell)
+    asyncio.run(serve(system, on_ready=lambda info: _introduce(info, "Ctrl-C ends it.")))
+
+
+def down() -> None:
+    """End the system on this machine; what it stored stays."""
+    OUT.print("The system is down." if stop_system(home()) else f"No Backlot runs over {home()}.")
+
+
+def status(as_object: Json = False) -> None:
+    """Show where the system is and which processes run."""
+    info = local()
+    if as_object:
+        shown = {"gateway": info.gateway, "assets": info.assets, "kafka": info.kafka, "processes": dict(info.processes)}
+        sys.stdout.write(as_json(shown) + "\n")
+        return
+    OUT.print(f"gateway  {info.gateway}\nassets   {info.assets}\nkafka    {info.kafka}\nstate    {info.home}\n")
+    table(("process", "pid", "memory"), [(name, pid, _memory(pid)) for name, pid in info.processes.items()])
+
+
+def logs(
+    name: Annotated[str | None, typer.Argument(help="A process as in `backlot status`; all when left out.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more is written.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.", min=0)] = 50,
+) -> None:
+    """Show the last lines of the logs."""
+    folder = log_file(home(), "any").parent
+    files = {path.stem: path for path in sorted(folder.glob("*.log"))}
+    if name is not None and name not in files:
+        there = ", ".join(files) or "none yet"
+        raise NotRunning(f"there is no log of {name}; there are: {there}")
+    chosen = {name: files[name]} if name is not None else files
+    read = {path: _print_tail(title, path, lines, len(chosen) > 1) for title, path in chosen.items()}
+    with contextlib.suppress(KeyboardInterrupt):
+        while follow:
+            time.sleep(0.3)
+            for title, path in chosen.items():
+                read[path] = _print_from(title, path, read[path], len(chosen) > 1)
+
+
+def doctor(as_object: Json = False, port: Port = None) -> None:
+    """Say what is missing for the system to run here, and the command that mends it."""
+    found = checks(home(), port=port)
+    if as_object:
+        shown = [{"name": c.name, "ok": c.ok, "detail": c.detail, "remedy": c.remedy} for c in found]
+        sys.stdout.write(as_json(shown) + "\n")
+    else:
+        for check in found:
+            OUT.print(f"{'ok     ' if check.ok else 'MISSING'}  {check.name}: {check.detail}", markup=False)
+            if not check.ok and check.remedy:
+                OUT.print(f"         -> {check.remedy}", markup=False)
+    if not all(check.ok for check in found):
+        raise typer.Exit(1)
+
+
+def run_demo(
+    as_object: Json = False,
+    output: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("demo-output"),
+) -> None:
+    """Make the five pictures of a brand kit: uses the running system, else starts one and ends it afterwards."""
+    started = time.monotonic()
+    info = running(home())
+    pictures = _demo(info, output) if info is not None else _with_system(lambda begun: _demo(begun, output))
+    seconds = time.monotonic() - started
+    if as_object:
+        sys.stdout.write(as_json(demo.as_object(pictures, seconds)) + "\n")
+        return
+    rows = [(p.asset_type, f"{p.width}x{p.height}", p.file, f"{p.cost} USD") for p in pictures]
+    table(("picture", "size", "file", "cost"), rows)
+    total = sum(round(float(picture.cost) * 1_000_000) for picture in pictures)
+    OUT.print(f"{len(pictures)} pictures in {seconds:.1f} s for {total / 1_000_000:.6g} USD")
+
+
+def _demo(info: StackInfo, output: Path) -> list[demo.Picture]:
+    with Client(info.gateway, info.api_key) as client, watching() as watch:
+        return demo.make_pictures(client, output, watch)
+
+
+def _with_system(work: Callable[[StackInfo], R]) -> R:
+    """Runs `work` beside a system of its own on free ports, which ends with it, however it ends."""
+
+    async def main() -> R:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        async with System(home(), port=0, on_event=_tell) as system:
+            return await asyncio.to_thread(work, system.info)
+
+    try:
+        return asyncio.run(main())
+    except asyncio.CancelledError:
+        raise BacklotClientError("ended before it was finished") from None
+
+
+def _tell(sentence: str) -> None:
+    ERR.print(sentence, markup=False)
+
+
+def _introduce(info: StackInfo, how_to_end: str) -> None:
+    OUT.print(f"Backlot is ready at {info.gateway} (documentation: {info.gateway}/docs).", markup=False)
+    OUT.print(f"API key: {info.api_key}", markup=False)
+    OUT.print(f"Try `backlot demo`. {how_to_end}", markup=False)
+
+
+def _memory(pid: int) -> str:
+    try:
+        return f"{psutil.Process(pid).memory_info().rss / 1_000_000:.0f} MB"
+    except psutil.NoSuchProcess:
+        return "gone"
+
+
+def _print_tail(title: str, path: Path, lines: int, named: bool) -> int:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 1_000_000))
+        for line in file.read().splitlines()[-lines:] if lines else []:
+            _print_line(title, line, named)
+        return file.tell()
+
+
+def _print_from(title: str, path: Path, position: int, named: bool) -> int:
+    with path.open("rb") as file:
+        if path.stat().st_size >= position:
+            file.seek(position)
+        for line in file.read().splitlines():
+            _print_line(title, line, named)
+        return file.tell()
+
+
+def _print_line(title: str, line: bytes, named: bool) -> None:
+    text = line.decode("utf-8", "replace")
+    sys.stdout.write(f"{title}: {text}\n" if named else f"{text}\n")
+
+
+def register(app: typer.Typer) -> None:
+    """Puts the commands into `app`."""
+    for command in (up, down, status, logs, doctor):
+        app.command()(command)
+    app.command("demo")(run_demo)
