@@ -1,0 +1,8 @@
+"""The sandbox provider: offline, real pictures, its own bill."""
+
+from __future__ import annotations
+
+from provider_worker.adapters.sandbox.provider import SandboxProvider, SandboxSettings
+from provider_worker.adapters.sandbox.store import Bill, BillError, Line, read_bill, read_lines
+
+__all__ = ["Bill", "BillError", "Line", "SandboxProvider", "SandboxSettings", "read_bill", "read_lines"]

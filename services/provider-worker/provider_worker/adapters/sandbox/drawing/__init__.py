@@ -1,0 +1,1 @@
+"""Pictures from words: composition, colour and type. Pure: the same brief gives the same bytes."""
