@@ -83,12 +83,12 @@ class Promoter:
         return True
 
     async def _bring_home(self, claimed: Sequence[Arrival]) -> list[Outcome]:
-        point("storage.promote.before")
+        point("storage.before_promote")
         async with self._leased(claimed):
             outcomes = await self._promote(claimed)
-        point("storage.promote.after")
+        point("storage.after_promote")
         await self._shelf.finish(outcomes)
-        point("storage.commit.after")
+        point("storage.after_commit")
         return outcomes
 
     async def _promote(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
@@ -188,9 +188,10 @@ def _report(outcomes: Sequence[Outcome]) -> None:
     STORED_BYTES.inc(sum(handover.output.size for handover in kept))
     for outcome in outcomes:
         match outcome:
-            case Kept(arrival):
+            case Kept(arrival, path):
+                log.debug("asset_stored", path=path, **_facts(arrival))
                 if is_overlong(arrival.handover.logical_name):
-                    log.warning("name_cut", **_facts(arrival))
+                    log.warning("name_cut", path=path, **_facts(arrival))
             case Refused(arrival, code, message):
                 REFUSED.labels(code.value).inc()
                 log.error("asset_store_failed", code=code.value, reason=message, **_facts(arrival))

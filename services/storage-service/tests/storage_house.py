@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
 from chassis.database import make_engine, migrate
 from chassis.ids import uuid7
@@ -25,6 +27,7 @@ from schemas.event import Event
 from schemas.events import BY_TYPE
 from schemas.generations import GenerationCompleted
 from schemas.parts import AssetContext, AssetType, Billing, Fit, Kind, Lineage, Output
+from stack.testing import PostgresServer
 from storage_service.addresses import Addresses
 from storage_service.events import Ears
 from storage_service.integrity import Inspector
@@ -37,6 +40,7 @@ TENANT, STRANGER, USER = uuid7(), uuid7(), uuid7()
 SECRET = "a secret for the tests alone"
 ORIGIN = "https://assets.example"
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
+TOO_WIDE = 10**12  # for the database's integers
 TRACE = "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"
 
 
@@ -49,6 +53,7 @@ class House:
     store: FolderStore
     outbox: Outbox = field(default_factory=lambda: Outbox("/services/storage-service"))
     addresses: Addresses = field(default_factory=lambda: Addresses(ORIGIN))
+    logs: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.shelf = PostgresShelf(self.engine, self.outbox, self.addresses)
@@ -119,13 +124,26 @@ class House:
         return sorted(path.name for path in (self.root / "blobs").rglob("*") if path.is_file())
 
 
-@asynccontextmanager
-async def house_in(database_url: str, root: Path) -> AsyncIterator[House]:
-    await migrate(database_url, "storage_service")
-    engine = make_engine(database_url, name="storage-service", pool_size=16)
-    store = FolderStore(root)
+def migrated_database(server: PostgresServer) -> Iterator[str]:
+    """A database with this service's tables, for all tests of a module: the tables are made once, emptied for each."""
+    name = f"storage_{uuid7().hex}"
+    server.execute(f"CREATE DATABASE {name} TEMPLATE template0")
     try:
-        yield House(engine, root, store)
+        asyncio.run(migrate(server.url(name), "storage_service"))
+        yield server.url(name)
+    finally:
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@asynccontextmanager
+async def house_in(database: str, root: Path) -> AsyncIterator[House]:
+    engine = make_engine(database, name="storage-service", pool_size=16)
+    store = FolderStore(root)
+    house = House(engine, root, store)
+    try:
+        await house.sql("TRUNCATE arrivals, blobs, assets, aliases, inbox, outbox, outbox_published")
+        with capture_logs() as house.logs:
+            yield house
     finally:
         await store.close()
         await engine.dispose()

@@ -23,14 +23,20 @@ from schemas.event import Event
 from schemas.events import BY_TYPE
 from schemas.topics import ASSETS, GENERATIONS
 from stack.ports import free_ports
-from tests.storage_house import PICTURE, SECRET, TRACE, House, completed, event, house_in
+from stack.testing import PostgresServer
+from tests.storage_house import PICTURE, SECRET, TOO_WIDE, TRACE, House, completed, event, house_in, migrated_database
 
 pytestmark = pytest.mark.integration
 
 
+@pytest.fixture(scope="module")
+def database(postgres_server: PostgresServer) -> Iterator[str]:
+    yield from migrated_database(postgres_server)
+
+
 @pytest.fixture
-async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with house_in(database_url, tmp_path / "objects") as house:
+async def house(database: str, tmp_path: Path) -> AsyncIterator[House]:
+    async with house_in(database, tmp_path / "objects") as house:
         yield house
 
 
@@ -106,13 +112,13 @@ def messages(consumer: Consumer) -> Iterator[Message]:
 
 
 async def test_what_the_worker_made_is_stored_told_and_served(
-    house: House, database_url: str, kafka_bootstrap: str
+    house: House, database: str, kafka_bootstrap: str
 ) -> None:
     good = completed([await house.stage()], visibility="public")
     again = event(good.data)
     bad = completed([await house.stage(sha256="ab" * 32)])
-    impossible = completed([await house.stage(b"never", width=10**12)])
-    async with service(database_url, house.root, kafka_bootstrap) as origin:
+    impossible = completed([await house.stage(b"never", width=TOO_WIDE)])
+    async with service(database, house.root, kafka_bootstrap) as origin:
         say(kafka_bootstrap, [good, bad, again, impossible])
         told = await asyncio.to_thread(heard, kafka_bootstrap, {good.subject, bad.subject, impossible.subject})
         [(stored, said)] = [(one, one.data) for one in told if isinstance(one.data, AssetStored)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,18 +17,24 @@ from chassis.database import tenant_transaction
 from chassis.http import Context, context_headers, make_app
 from chassis.ids import uuid7
 from schemas.assets import AssetDeleted, AssetVisibilityChanged
+from stack.testing import PostgresServer
 from storage_service.http.internal import Shown, internal_routes
 from storage_service.http.public import Door, serve_assets
-from tests.storage_house import ORIGIN, PICTURE, SECRET, STRANGER, TENANT, USER, House, house_in
+from tests.storage_house import ORIGIN, PICTURE, SECRET, STRANGER, TENANT, USER, House, house_in, migrated_database
 
 pytestmark = pytest.mark.integration
 
 COLLEAGUE = uuid7()
 
 
+@pytest.fixture(scope="module")
+def database(postgres_server: PostgresServer) -> Iterator[str]:
+    yield from migrated_database(postgres_server)
+
+
 @pytest.fixture
-async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with house_in(database_url, tmp_path / "objects") as house:
+async def house(database: str, tmp_path: Path) -> AsyncIterator[House]:
+    async with house_in(database, tmp_path / "objects") as house:
         yield house
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,16 @@ from objects import FolderStore, Promoted, Promotion, StorageError, StorageFull
 from schemas.assets import AssetStored, AssetStoreFailed
 from schemas.generations import GenerationSettled
 from schemas.parts import Billing, ErrorCode
-from storage_service.arrivals import Refused
+from stack.testing import PostgresServer
+from storage_service.arrivals import Arrival, Refused
 from storage_service.promotion import RETRY_S, Pace, Promoter
+from storage_service.store import arrivals
 from tests.storage_house import (
     ORIGIN,
     PICTURE,
     STRANGER,
     TENANT,
+    TOO_WIDE,
     TRACE,
     USER,
     House,
@@ -30,14 +33,20 @@ from tests.storage_house import (
     event,
     house_in,
     lineage,
+    migrated_database,
 )
 
 pytestmark = pytest.mark.integration
 
 
+@pytest.fixture(scope="module")
+def database(postgres_server: PostgresServer) -> Iterator[str]:
+    yield from migrated_database(postgres_server)
+
+
 @pytest.fixture
-async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with house_in(database_url, tmp_path / "objects") as house:
+async def house(database: str, tmp_path: Path) -> AsyncIterator[House]:
+    async with house_in(database, tmp_path / "objects") as house:
         yield house
 
 
@@ -272,6 +281,40 @@ async def test_a_leased_arrival_is_left_alone_until_its_lease_runs_out(house: Ho
     assert row["renewed"]
 
 
+async def test_a_lease_lasts_as_long_as_the_files_are_at_work(house: House) -> None:
+    store = SlowStore(house)
+    await house.hear(completed([await house.stage()]))
+    await Promoter(house.shelf, store, Pace(lease_s=2)).step()
+    assert store.taken_meanwhile == []
+    assert len(await house.said(AssetStored)) == 1
+
+
+class SlowStore(FolderStore):
+    """Promotes only when the lease would long have run out, and tries to take the arrivals meanwhile."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house.root)
+        self._house = house
+        self.taken_meanwhile: list[Arrival] = []
+
+    async def promote_many(
+        self, promotions: Sequence[Promotion], *, verify: bool = False
+    ) -> list[Promoted | StorageError]:
+        late = asyncio.get_running_loop().time() + 3
+        while asyncio.get_running_loop().time() < late:
+            self.taken_meanwhile += await self._house.shelf.claim(most=10, most_bytes=1 << 30, lease_s=600)
+        return await super().promote_many(promotions, verify=verify)
+
+
+async def test_who_claims_does_not_wait_for_others_who_claim(house: House) -> None:
+    await house.hear(completed([await house.stage(b"a")]), completed([await house.stage(b"b")]))
+    async with house.engine.begin() as conn, asyncio.timeout(5):
+        first = await arrivals.claim(conn, most=1, most_bytes=1 << 30, lease_s=10)
+        second = await house.shelf.claim(most=10, most_bytes=1 << 30, lease_s=10)
+    assert len(first) == len(second) == 1
+    assert first[0].key != second[0].key
+
+
 async def test_a_claim_takes_only_so_many_bytes_but_always_something(house: House) -> None:
     outputs = [await house.stage(bytes([number]) * 1000) for number in range(4)]
     await house.hear(*(completed([output]) for output in outputs))
@@ -280,8 +323,7 @@ async def test_a_claim_takes_only_so_many_bytes_but_always_something(house: Hous
 
 
 async def test_what_the_database_does_not_take_is_refused_alone(house: House) -> None:
-    await house.sql("ALTER TABLE assets ADD CHECK (width < 5000)")
-    bad = completed([await house.stage(b"wide", width=6000)])
+    bad = completed([await house.stage(b"wide", width=TOO_WIDE)])
     good = [completed([await house.stage(str(number).encode())]) for number in range(3)]
     await house.hear(good[0], bad, *good[1:])
     await house.store_all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -14,18 +14,24 @@ import pytest
 from chassis.http import make_app
 from chassis.ids import uuid7
 from objects.signing import MAX_TTL_S, Grant, Signed, derive_key, sign
+from stack.testing import PostgresServer
 from storage_service.http.public import Door, serve_assets
 from storage_service.ownership import Viewer
-from tests.storage_house import PICTURE, STRANGER, TENANT, USER, House, house_in
+from tests.storage_house import PICTURE, STRANGER, TENANT, USER, House, house_in, migrated_database
 
 pytestmark = pytest.mark.integration
 
 OWNER = Viewer(TENANT, USER)
 
 
+@pytest.fixture(scope="module")
+def database(postgres_server: PostgresServer) -> Iterator[str]:
+    yield from migrated_database(postgres_server)
+
+
 @pytest.fixture
-async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with house_in(database_url, tmp_path / "objects") as house:
+async def house(database: str, tmp_path: Path) -> AsyncIterator[House]:
+    async with house_in(database, tmp_path / "objects") as house:
         yield house
 
 

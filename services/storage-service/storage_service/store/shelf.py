@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from chassis.crash import point
 from chassis.database import is_transient
 from chassis.outbox import Draft, Outbox
 from chassis.telemetry import get_logger
@@ -66,6 +67,7 @@ class PostgresShelf:
         async with self._engine.begin() as conn:
             ours = await arrivals.close(conn, outcomes)
             await self._write(conn, [outcome for outcome in outcomes if outcome.arrival.key in ours])
+            point("storage.before_commit")
 
     async def _write(self, conn: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
         kept = [outcome for outcome in outcomes if isinstance(outcome, Kept)]
