@@ -133,7 +133,7 @@ def recorded(job_id: UUID, item: int = 1, *, attempt: int = 1, captured: int = 3
         item=item,
         attempt=attempt,
         captured_micros=captured,
-        released_micros=40_000 - captured,
+        released_micros=max(0, 40_000 - captured),
         currency="USD",
         provider="sandbox",
         model="s1",
