@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
@@ -358,6 +359,19 @@ async def test_trouble_that_passes_asks_for_redelivery_and_changes_nothing(shop:
     await consumer(records)
     assert await shop.written() == [1, 2]
     assert await shop.dead() == []
+
+
+async def test_trouble_that_lasts_is_waited_for_longer_each_time(shop: Shop) -> None:
+    shop.breaks_on[1] = Transient()
+    consumer = shop.consumer(longest_backoff=30.0)
+    waits = []
+    for _ in range(4):
+        begun = time.monotonic()
+        with pytest.raises(RedeliverError):
+            await consumer([order(1)])
+        waits.append(time.monotonic() - begun)
+    assert waits[0] >= 0.05
+    assert waits[3] >= 0.4
 
 
 async def test_trouble_while_poison_is_isolated_sets_nothing_aside(shop: Shop) -> None:

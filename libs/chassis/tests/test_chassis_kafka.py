@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -279,16 +280,31 @@ async def test_trap_g9_faststream_alone_redelivers_without_a_pause(
     assert calls - begun > 100
 
 
-async def test_g9_we_back_off_between_redeliveries(listener: Listener) -> None:
-    async def fail(_: list[int]) -> None:
-        raise Transient("the database is away")
+async def test_g9_we_hold_a_batch_back_longer_each_time_before_it_is_redelivered(
+    kafka_bootstrap: str, kafka_topic: TopicFactory
+) -> None:
+    away = make_engine("postgresql://nobody@127.0.0.1:1/nothing", name="test")
+    listener = Listener(away, kafka_bootstrap, kafka_topic("counted"))
+    held: list[float] = []
+    async with listener.listening() as consumers:
+        member = consumers.members[0]
+        handle = member.handle
 
-    listener.before_writing = fail
-    send(listener.bootstrap, listener.topic, [counted(1)])
-    async with listener.listening():
-        await eventually(lambda: _truth(listener.calls > 0))
-        await asyncio.sleep(1)
-    assert 2 <= listener.calls <= 8
+        async def timed(records: Any) -> None:
+            begun = time.monotonic()
+            try:
+                await handle(records)
+            finally:
+                held.append(time.monotonic() - begun)
+
+        timed.alive_at = 0.0  # type: ignore[attr-defined]
+        member.handle = timed  # type: ignore[assignment]
+        send(listener.bootstrap, listener.topic, [counted(1)])
+        await eventually(lambda: _truth(len(held) >= 4), within=20)
+        member.handle = handle
+        assert await listener.committed() <= 0
+    await away.dispose()
+    assert held[3] >= 0.4
 
 
 async def test_g7_a_rebalance_in_the_middle_of_a_batch_loses_nothing_and_applies_nothing_twice(
@@ -422,18 +438,45 @@ async def test_a_consumer_that_backs_off_is_not_taken_for_deaf(listener: Listene
     listener.before_writing = fail
     send(listener.bootstrap, listener.topic, [counted(1)])
     async with listener.listening():
-        await eventually(lambda: _truth(listener.calls >= 5), within=20)
+        await eventually(lambda: _truth(listener.calls >= 6), within=20)
+        send(listener.bootstrap, listener.topic, [counted(2), counted(3)])
+        await eventually(lambda: _truth(listener.calls >= 7), within=20)
         assert rebuilds(listener.topic) == 0
 
 
-async def test_records_that_come_after_a_long_silence_find_nobody_deaf(listener: Listener) -> None:
-    async with listener.listening():
+async def test_records_that_come_after_a_long_silence_are_waited_for_as_long_as_any_others(
+    listener: Listener,
+) -> None:
+    async with listener.listening() as consumers:
+        await eventually(lambda: _truth(consumers.problems() == []))
         await asyncio.sleep(QUICK.silence + QUICK.interval)
-        for number in range(5):
-            send(listener.bootstrap, listener.topic, [counted(number)])
-            await asyncio.sleep(QUICK.interval)
-        await listener.has_written(range(5))
+        make_deaf(consumers)
+        send(listener.bootstrap, listener.topic, [counted(1)])
+        await asyncio.sleep(2 * QUICK.interval)
+        client = consumers.members[0].client
+        assert client is not None
+        client.resume(*client.assignment())
+        await listener.has_written([1])
         assert rebuilds(listener.topic) == 0
+
+
+async def test_a_failure_nobody_foresaw_commits_nothing(listener: Listener) -> None:
+    async with listener.listening() as consumers:
+        member = consumers.members[0]
+        handle, failures = member.handle, 0
+
+        async def fail_first(records: Any) -> None:
+            nonlocal failures
+            failures += 1
+            if failures <= 2:
+                raise KeyError("a bug in the consumer itself")
+            await handle(records)
+
+        fail_first.alive_at = 0.0  # type: ignore[attr-defined]
+        member.handle = fail_first  # type: ignore[assignment]
+        send(listener.bootstrap, listener.topic, [counted(1), counted(2)], partition=0)
+        await listener.has_written([1, 2])
+        member.handle = handle
 
 
 async def test_topics_are_made_as_the_table_says_and_left_alone_afterwards(kafka_bootstrap: str) -> None:
