@@ -30,7 +30,7 @@ from schemas.topics import GENERATIONS
 from storage_service.arrivals import Arrival, Handover, OutputKey
 from storage_service.store import arrivals
 
-PRIMARY = 1
+PRIMARY = 0
 Heard = GenerationCompleted | GenerationSettled
 
 

@@ -67,7 +67,7 @@ class House:
     def promoting(self, **pace: Any) -> Promoter:
         return Promoter(self.shelf, self.store, Pace(**pace))
 
-    async def stage(self, content: bytes = PICTURE, *, tenant: UUID = TENANT, number: int = 1, **said: Any) -> Output:
+    async def stage(self, content: bytes = PICTURE, *, tenant: UUID = TENANT, number: int = 0, **said: Any) -> Output:
         """Bytes as the worker leaves them; `said` is what it says wrongly of them."""
         key = staged_key(str(tenant), str(uuid7()), number)
         stored = await self.store.put(key, content, max_bytes=1 << 30)

@@ -24,7 +24,7 @@ from tests.storage_house import TENANT, asset_context
 
 def arrival(*, tries: int = 0, **said: Any) -> Arrival:
     facts: dict[str, Any] = {
-        "number": 1,
+        "number": 0,
         "staged_key": staged_key(str(TENANT), str(uuid7()), 1),
         "sha256": "ab" * 32,
         "content_sha256": "ab" * 32,
@@ -32,7 +32,7 @@ def arrival(*, tries: int = 0, **said: Any) -> Arrival:
         "mime": "image/png",
     }
     handover = Handover(output=Output(**{**facts, **said}), logical_name="hero.png", context=asset_context())
-    return Arrival(OutputKey(uuid7(), 1, 1, 1), TENANT, uuid7(), handover, tries=tries)
+    return Arrival(OutputKey(uuid7(), 1, 1, 0), TENANT, uuid7(), handover, tries=tries)
 
 
 @pytest.mark.parametrize("created", [True, False])

@@ -60,7 +60,7 @@ async def test_an_output_becomes_an_asset_with_bytes_name_and_address(house: Hou
     assert said.logical_name == f"{TENANT}/spring/thumbnail/hero.png"
     assert said.url == f"{ORIGIN}/asset/{said.asset_id}?v=1"
     assert (said.version, said.revision, said.role, said.is_public, said.late) == (1, 1, "primary", True, False)
-    assert (said.job_id, said.item, said.attempt, said.output) == (heard.subject, 1, 1, 1)
+    assert (said.job_id, said.item, said.attempt, said.output) == (heard.subject, 1, 1, 0)
     assert (said.user_id, said.file_size, said.mime, said.width, said.height) == (
         USER,
         len(PICTURE),
@@ -145,17 +145,17 @@ async def test_two_items_of_a_job_never_take_each_others_name(house: House, toge
 
 async def test_every_output_of_an_attempt_is_stored_under_a_name_of_its_own(house: House) -> None:
     outputs = [
-        await house.stage(b"whole", number=1),
-        await house.stage(b"small", number=2, role="thumbnail"),
-        await house.stage(b"other", number=3, role="variant"),
+        await house.stage(b"whole", number=0),
+        await house.stage(b"small", number=1, role="thumbnail"),
+        await house.stage(b"other", number=2, role="variant"),
     ]
     await house.hear(completed(outputs))
     await house.store_all()
     said = sorted(await house.said(AssetStored), key=lambda one: one.output)
     assert [(one.output, one.role, one.logical_name.rpartition("/")[2]) for one in said] == [
-        (1, "primary", "hero.png"),
-        (2, "thumbnail", "hero_thumbnail.png"),
-        (3, "variant", "hero_variant_3.png"),
+        (0, "primary", "hero.png"),
+        (1, "thumbnail", "hero_thumbnail.png"),
+        (2, "variant", "hero_variant_2.png"),
     ]
 
 
@@ -203,7 +203,7 @@ async def test_what_is_not_what_was_made_is_refused_and_not_kept(
     await house.store_all()
     [said] = await house.said()
     assert isinstance(said, AssetStoreFailed)
-    assert (said.code, said.job_id, said.item, said.attempt, said.output) == (code, heard.subject, 1, 1, 1)
+    assert (said.code, said.job_id, said.item, said.attempt, said.output) == (code, heard.subject, 1, 1, 0)
     assert await house.sql("SELECT id FROM assets") == []
 
 
@@ -356,16 +356,16 @@ async def test_an_attempt_without_outputs_does_not_leave_its_job_waiting(house: 
     heard = completed([])
     await house.hear(heard)
     [said] = await house.said()
-    assert (said.job_id, said.output, said.code) == (heard.subject, 1, ErrorCode.CORRUPT_OUTPUT)
+    assert (said.job_id, said.output, said.code) == (heard.subject, 0, ErrorCode.CORRUPT_OUTPUT)
 
 
 async def test_an_event_that_is_set_aside_fails_every_output_it_named(house: House) -> None:
-    heard = completed([await house.stage(number=1), await house.stage(number=2, role="variant")])
+    heard = completed([await house.stage(number=0), await house.stage(number=1, role="variant")])
     async with house.engine.begin() as conn:
         await house.ears.on_poison(conn, heard, ValueError("whatever it was"))
     assert [(one.job_id, one.output, one.code) for one in await house.said(AssetStoreFailed)] == [
+        (heard.subject, 0, ErrorCode.STORAGE_ERROR),
         (heard.subject, 1, ErrorCode.STORAGE_ERROR),
-        (heard.subject, 2, ErrorCode.STORAGE_ERROR),
     ]
     [row] = await house.sql("SELECT headers FROM outbox LIMIT 1")
     assert json.loads(row["headers"])["traceparent"] == TRACE
