@@ -51,7 +51,7 @@ async def shown(gateway: Gateway, job_id: UUID) -> dict[str, object]:
 
 
 def of_job(told: Event, job_id: UUID, assets: dict[UUID, UUID]) -> Event:
-    """The same event about another job and other assets."""
+    """The same event about another job and, as in life, other assets; `assets` says which for which."""
     changes: dict[str, object] = {"job_id": job_id}
     if hasattr(told, "asset_id"):
         changes["asset_id"] = assets.setdefault(told.asset_id, uuid7())
@@ -71,11 +71,11 @@ async def test_any_order_and_repetition_gives_the_same_rows(gateway: Gateway) ->
     for history in found:
         in_order, shuffled = await gateway.make(), await gateway.make()
         events = [told for told in history.told if not isinstance(told, CancelRequested)]
-        for event in events:
-            await gateway.hear(of_job(event, in_order, {}))
-        # Other asset ids by job, as they are in life; in one job the same.
-        again = _shuffled(events)
         assets: dict[UUID, UUID] = {}
+        for event in events:
+            await gateway.hear(of_job(event, in_order, assets))
+        again = _shuffled(events)
+        assets = {}
         for start in range(0, len(again), 3):
             await gateway.hear_all([of_job(event, shuffled, assets) for event in again[start : start + 3]])
 
