@@ -43,6 +43,8 @@ _faststream_log.setLevel(logging.ERROR)
 
 MAX_RECORDS = 500
 _HEARTBEATS_PER_SESSION = 10
+# A member that waits out trouble inside its handler (30 s at most) is not to lose its partitions to a rebalance.
+_REBALANCE_MS = 35_000
 
 
 class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
@@ -82,7 +84,7 @@ class Member:
     """One subscription's member of its group `<service>.<topic>`: start, stop, rebuild, and what can be seen of it."""
 
     def __init__(
-        self, broker: KafkaBroker, topic: Topic, handle: BatchConsumer, *, service: str, session_seconds: float = 30.0
+        self, broker: KafkaBroker, topic: Topic, handle: BatchConsumer, *, service: str, session_seconds: float = 10.0
     ) -> None:
         self.topic = topic.name
         self.group = f"{service}.{topic.name}"
@@ -102,7 +104,7 @@ class Member:
             isolation_level="read_committed",
             session_timeout_ms=session,
             heartbeat_interval_ms=max(session // _HEARTBEATS_PER_SESSION, 100),
-            rebalance_timeout_ms=session,
+            rebalance_timeout_ms=max(session, _REBALANCE_MS),
             max_partition_fetch_bytes=4 * 1024 * 1024,
             no_reply=True,
             parser=self._parse,
