@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import shutil
 import signal
 import time
@@ -199,7 +200,11 @@ class Kafka:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=5000)
         try:
             await admin.start()
-            return bool((await admin.describe_cluster())["brokers"])
+            if not (await admin.describe_cluster())["brokers"]:
+                return False
+            with contextlib.suppress(KafkaError):  # asked for the first time it makes the topic of offsets, which takes
+                await admin.find_coordinator("backlot")  # a while; no consumer should have to wait for it
+            return True
         except (KafkaError, OSError, TimeoutError):
             return False
         finally:

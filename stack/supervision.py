@@ -50,7 +50,7 @@ class Service:
         internal_port: int,
         log: Path,
         inherit: Sequence[int] = (),
-        timeout: float = 60.0,
+        timeout: float = 120.0,
     ) -> None:
         self.name = name
         self.log = log
@@ -71,14 +71,15 @@ class Service:
     async def run(self) -> None:
         """Start it, return when it is ready; ServerError with the end of its log when it does not get there."""
         child = self._child = Child(self._command, log=self.log, env=self._env, inherit=self._inherit)
-        deadline = time.monotonic() + self._timeout
+        deadline, pause = time.monotonic() + self._timeout, 0.05
         while not await answers_ready(self._port):
             if child.returncode is not None:
                 raise ServerError(f"{self.name} ended with status {child.returncode}:\n{tail(self.log)}")
             if time.monotonic() > deadline:
                 await self.stop()
                 raise ServerError(f"{self.name} was not ready within {self._timeout:.0f} s:\n{tail(self.log)}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(pause)
+            pause = min(0.25, pause * 1.2)
 
     async def stop(self) -> None:
         """SIGTERM, 20 s to drain, then SIGKILL."""

@@ -161,7 +161,7 @@ def test_whatever_is_killed_is_started_again_at_the_same_place_and_noted(running
         changed = now is not None and all(now.processes[name] != before[name] for name in NAMES)
         return changed and all(f"{name} ready again" in again for name in NAMES)
 
-    wait_until(all_back, 60)
+    wait_until(all_back, 120)
     after = state.running(home)
     assert after is not None
     assert all(lives(pid) for pid in after.processes.values())
