@@ -15,9 +15,6 @@ REMAKES = 1
 
 NO_BILL = Billing(state="none")
 
-Refuses = Callable[[str, PreparedItem], str | None]
-"""Why this provider cannot make the item, or None where it can."""
-
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -26,6 +23,10 @@ class Offer:
     provider: str
     model: str
     amount_micros: int
+
+
+Refuses = Callable[[Offer, PreparedItem], str | None]
+"""Why this provider cannot make the item, or None where it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def offers_for(table: RouteTable, item: PreparedItem, wish: Wish, refuses: Refus
     wanted = _wanted(route.offers, wish.providers)
     if not wanted:
         return (), f"none of the providers asked for makes {item.kind.value}"
-    reasons = {offer.provider: refuses(offer.provider, item) for offer in wanted}
+    reasons = {offer.provider: refuses(offer, item) for offer in wanted}
     usable = [offer for offer in wanted if reasons[offer.provider] is None]
     if not usable:
         return (), "; ".join(f"{provider}: {reason}" for provider, reason in reasons.items())

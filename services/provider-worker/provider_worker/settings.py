@@ -19,6 +19,10 @@ class Settings(ServiceSettings):
         description="folder of the object store, shared with storage-service",
     )
     sandbox_dir: Path = Field(description="folder of the sandbox provider's own bill, outside our databases")
+    sandbox_latency_seconds: float = Field(default=0.0, ge=0, description="how long the sandbox takes to answer")
+    sandbox_instant: bool = Field(
+        default=False, description="the sandbox answers with pictures that cost nothing to draw, for benches"
+    )
     routes_file: Path | None = Field(default=None, description="routes, providers and prices; ours when not set")
     images_per_tenant: int | None = Field(
         default=None, ge=1, description="images made at once for one tenant at one provider, over all replicas"

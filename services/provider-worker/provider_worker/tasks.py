@@ -84,10 +84,11 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """What a provider delivered, and the bill it came with."""
+    """What a provider delivered, and the bill it came with. `external_id` is the provider's own name for the job."""
 
     pieces: tuple[Piece, ...]
     billing: Billing
+    external_id: str
     seed: int | None = None
 
 
@@ -98,7 +99,7 @@ class Task:
     `attempt_id` is our reference at the provider, `calls` counts the present call too. `time_left` is what remains of
     the attempt's deadline, `unknown_s` how long ago its call was written down at `intent_at`, in seconds. `resuming`
     says that an earlier holder of the lease may have called the provider and left no outcome; `external` (the
-    provider's own reference) and `staged` are what it left.
+    reference to poll) and `staged` are what it left.
     """
 
     id: int
@@ -129,16 +130,15 @@ class Closing:
     code: ErrorCode | None
     billing: Billing
     staged: Staged | None = None
-    external: Mapping[str, Any] | None = None
     lookup_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Something of the provider's is ours now: its reference, or (with `staged`) the bytes, which frees the slot."""
+    """Something of the provider's is ours now: the reference to poll, or the bytes, which frees the slot."""
 
     task: Task
-    external: Mapping[str, Any] | None
+    external: Mapping[str, Any] | None = None
     staged: Staged | None = None
 
 

@@ -2,51 +2,485 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chassis.database import make_engine, migrate
-from objects import FolderStore
-from schemas.events import GenerationCompleted, GenerationQuoted, GenerationStarted
-from tests.worker_builders import PRICE, Painter, envelope, prepared, rows, said_of, worker
+from objects import ObjectMissing
+from provider_worker.adapters.interface import (
+    Artifact,
+    Cost,
+    GenerationRequest,
+    JobRef,
+    Outcome,
+    ProviderError,
+    Status,
+)
+from provider_worker.adapters.interface import (
+    ErrorCode as ProviderCode,
+)
+from provider_worker.routing import Offer
+from schemas.events import (
+    BudgetRefused,
+    GenerationCompleted,
+    GenerationFailed,
+    GenerationQuoted,
+    GenerationSettled,
+    GenerationStarted,
+)
+from schemas.parts import ErrorCode, Stage
+from tests.worker_builders import (
+    PRICE,
+    TRACE,
+    Home,
+    Painter,
+    envelope,
+    home_at,
+    item,
+    prepared,
+    refusing,
+    said,
+    table,
+)
 
 pytestmark = pytest.mark.integration
 
-
-@pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    await migrate(database_url, "provider_worker")
-    engine = make_engine(database_url, name="provider-worker")
-    yield engine
-    await engine.dispose()
+BUSY = ProviderError(ProviderCode.RATE_LIMIT, "too many requests")
+BAD_KEY = ProviderError(ProviderCode.AUTH_ERROR, "the key is not valid")
+LOST = ProviderError(ProviderCode.TIMEOUT, "no answer", outcome=Outcome.UNKNOWN)
 
 
 @pytest.fixture
-async def objects(tmp_path: Path) -> AsyncIterator[FolderStore]:
-    store = FolderStore(tmp_path / "objects")
-    yield store
-    await store.close()
+async def home(database_url: str, tmp_path: Path) -> AsyncIterator[Home]:
+    async with home_at(database_url, tmp_path) as home:
+        yield home
 
 
-async def test_a_job_is_quoted_held_made_and_handed_over(engine: AsyncEngine, objects: FolderStore) -> None:
+def refusal(job: object, items: list[int], attempt: int = 1) -> BudgetRefused:
+    return BudgetRefused(
+        job_id=job.job_id,  # type: ignore[attr-defined]
+        attempt=attempt,
+        items=items,
+        amount_micros=PRICE * len(items),
+        currency="USD",
+        cap="budget",
+        limit_micros=50_000,
+        left_micros=10_000,
+    )
+
+
+async def test_a_job_is_quoted_held_made_and_handed_over(home: Home) -> None:
     painter = Painter()
-    here = worker(engine, objects, painter)
+    here = home.worker(painter)
     job = prepared(3)
-
     await here.hear(envelope(job))
     await here.finish()
 
-    [quote] = await said_of(engine, GenerationQuoted)
+    [quote] = await home.said(GenerationQuoted)
     assert [(each.number, each.amount_micros) for each in quote.items] == [(1, PRICE), (2, PRICE), (3, PRICE)]
-    assert len(await said_of(engine, GenerationStarted)) == 3
-    completed = await said_of(engine, GenerationCompleted)
-    assert sorted(event.item for event in completed) == [1, 2, 3]
-    assert {event.billing.amount_micros for event in completed} == {PRICE}
+    assert len(await home.said(GenerationStarted)) == 3
+    made = await home.said(GenerationCompleted)
+    assert sorted(event.item for event in made) == [1, 2, 3]
+    for event in made:
+        assert (event.job_id, event.attempt, event.final, event.billing.amount_micros) == (job.job_id, 1, True, PRICE)
+        [output] = event.outputs
+        assert (output.mime, output.width, output.height, output.size) == ("image/png", 64, 32, 7)
+        assert b"".join([chunk async for chunk in home.objects.open(output.staged_key)]) == b"picture"
+        assert event.lineage.provider == "painter"
+        assert event.asset_context == job.asset_context
     assert sum(painter.bill.values()) == 3 * PRICE
-    for event in completed:
-        stored = b"".join([chunk async for chunk in objects.open(event.outputs[0].staged_key)])
-        assert stored == b"picture"
-    assert len(await rows(engine, "SELECT 1 FROM attempts WHERE outcome = 'completed' AND billing = 'final'")) == 3
+
+
+async def test_the_intent_is_written_down_before_the_provider_is_called(home: Home) -> None:
+    painter = Painter()
+    seen = []
+
+    async def look(req: GenerationRequest) -> Status:
+        seen.extend(await home.rows("SELECT attempt_id, provider, request_sha256, outcome FROM attempts"))
+        return painter.make(req)
+
+    painter.answer = look
+    here = home.worker(painter)
+    await here.hear(envelope(prepared()))
+    await here.finish()
+    [intent] = seen
+    assert (str(intent.attempt_id), intent.provider, intent.outcome) == (painter.calls[0], "painter", None)
+    assert len(intent.request_sha256) == 64
+
+
+async def test_the_same_prompts_twice_are_one_job(home: Home) -> None:
+    here = home.worker()
+    job = prepared(2)
+    await here.hear(envelope(job), envelope(job))
+    await here.hear(envelope(job))
+    await here.finish()
+    await here.reserve()
+    await here.work()
+    assert len(await home.said(GenerationQuoted)) == 1
+    assert len(await home.said(GenerationCompleted)) == 2
+
+
+async def test_a_refused_call_is_repeated_within_the_same_attempt(home: Home) -> None:
+    painter = Painter()
+    painter.answer = refusing(BUSY, 2, painter)
+    here = home.worker(painter)
+    await here.hear(envelope(prepared()))
+    await here.finish()
+    assert len(painter.calls) == 3
+    [made] = await home.said(GenerationCompleted)
+    assert made.attempt == 1
+    assert len(await home.said(GenerationQuoted)) == len(await home.said(GenerationStarted)) == 1
+
+
+async def test_a_provider_that_goes_on_refusing_is_called_four_times_and_then_the_item_fails(home: Home) -> None:
+    painter = Painter()
+    painter.answer = refusing(BUSY, 99, painter)
+    here = home.worker(painter)
+    await here.hear(envelope(prepared()))
+    await here.finish()
+    assert len(painter.calls) == 4
+    [failed] = await home.said(GenerationFailed)
+    assert (failed.code, failed.final, failed.billing.state) == (ErrorCode.RATE_LIMIT, True, "none")
+    assert (failed.stage, failed.provider) == (Stage.GENERATING, "painter")
+
+
+async def test_a_fallback_that_costs_no_more_stays_within_the_attempt(home: Home) -> None:
+    first, second = Painter("first"), Painter("second", price=30_000)
+    first.answer = refusing(BAD_KEY, 99, first)
+    here = home.worker(first, second)
+    await here.hear(envelope(prepared()))
+    await here.finish()
+    [made] = await home.said(GenerationCompleted)
+    assert (made.attempt, made.lineage.provider, made.billing.amount_micros) == (1, "second", 30_000)
+    assert not await home.said(GenerationFailed)
+
+
+async def test_a_dearer_fallback_asks_for_a_new_quote_and_waits_for_it(home: Home) -> None:
+    cheap, dear = Painter("cheap"), Painter("dear", price=90_000)
+    cheap.answer = refusing(BAD_KEY, 99, cheap)
+    here = home.worker(cheap, dear)
+    await here.hear(envelope(prepared()))
+    await here.reserve()
+    await here.work()
+
+    assert not dear.calls
+    [failed] = await home.said(GenerationFailed)
+    assert (failed.attempt, failed.final, failed.billing.state) == (1, False, "none")
+    second = (await home.said(GenerationQuoted))[1]
+    assert (second.attempt, second.items[0].provider, second.items[0].amount_micros) == (2, "dear", 90_000)
+    await here.finish()
+    [made] = await home.said(GenerationCompleted)
+    assert (made.attempt, made.billing.amount_micros) == (2, 90_000)
+
+
+async def test_a_top_up_that_is_refused_ends_the_item_with_its_own_error(home: Home) -> None:
+    cheap, dear = Painter("cheap"), Painter("dear", price=90_000)
+    cheap.answer = refusing(BAD_KEY, 99, cheap)
+    here = home.worker(cheap, dear)
+    job = prepared()
+    await here.hear(envelope(job))
+    await here.reserve()
+    await here.work()
+    await here.hear(envelope(refusal(job, [1], attempt=2)))
+    last = (await home.said(GenerationFailed))[-1]
+    assert (last.attempt, last.code, last.message, last.final) == (
+        2,
+        ErrorCode.AUTH_ERROR,
+        "the key is not valid",
+        True,
+    )
+    assert last.billing.state == "none"
+
+
+async def test_a_refused_budget_ends_every_item_and_nobody_is_called(home: Home) -> None:
+    painter = Painter()
+    here = home.worker(painter)
+    job = prepared(2)
+    await here.hear(envelope(job))
+    await here.hear(envelope(refusal(job, [1, 2])))
+    await here.work()
+    failed = await home.said(GenerationFailed)
+    assert [(event.item, event.attempt, event.code, event.final) for event in failed] == [
+        (1, 1, ErrorCode.BUDGET_EXCEEDED, True),
+        (2, 1, ErrorCode.BUDGET_EXCEEDED, True),
+    ]
+    assert "10000 of 50000" in failed[0].message
+    assert not painter.calls
+
+
+async def test_a_corrupt_result_is_made_again_once_on_a_quote_of_its_own(home: Home) -> None:
+    painter = Painter()
+
+    async def first_broken(req: GenerationRequest) -> Status:
+        return painter.make(req, b"broken" if len(painter.calls) == 1 else b"picture")
+
+    painter.answer = first_broken
+    here = home.worker(painter)
+    here.pictures.bad = {b"broken"}
+    await here.hear(envelope(prepared()))
+    await here.finish()
+    [failed] = await home.said(GenerationFailed)
+    assert (failed.attempt, failed.code, failed.final) == (1, ErrorCode.CORRUPT_OUTPUT, False)
+    assert failed.billing.amount_micros == PRICE
+    [made] = await home.said(GenerationCompleted)
+    assert (made.attempt, made.billing.amount_micros) == (2, PRICE)
+    assert sum(painter.bill.values()) == 2 * PRICE
+    assert [quote.attempt for quote in await home.said(GenerationQuoted)] == [1, 2]
+
+
+async def test_a_broken_download_is_fetched_again_and_not_paid_for_again(home: Home) -> None:
+    painter = Painter()
+    fetched: list[bytes] = [b"broken", b"picture"]
+
+    async def by_address(req: GenerationRequest) -> Status:
+        status = painter.make(req)
+        return Status(
+            "succeeded", status.external_id, artifacts=[Artifact("image/png", url="https://x")], cost=status.cost
+        )
+
+    async def fetch(art: Artifact) -> AsyncIterator[bytes]:
+        yield fetched.pop(0)
+
+    async def poll(ref: JobRef) -> Status:
+        return Status("succeeded", ref.external_id, artifacts=[Artifact("image/png", url="https://y")])
+
+    painter.answer, painter.fetch, painter.poll = by_address, fetch, poll  # type: ignore[method-assign]
+    here = home.worker(painter)
+    here.pictures.bad = {b"broken"}
+    await here.hear(envelope(prepared()))
+    await here.finish()
+    assert len(await home.said(GenerationCompleted)) == 1
+    assert not await home.said(GenerationFailed)
+    assert len(painter.calls) == 1
+
+
+async def test_a_lost_answer_is_looked_up_and_never_paid_for_twice(home: Home) -> None:
+    painter = Painter(idempotency="none")
+
+    async def taken_but_lost(req: GenerationRequest) -> Status:
+        painter.make(req)
+        raise LOST
+
+    painter.answer = taken_but_lost
+    here = home.worker(painter)
+    await here.hear(envelope(prepared()))
+    await here.finish()
+    assert len(painter.calls) == 1
+    assert sum(painter.bill.values()) == PRICE
+    [made] = await home.said(GenerationCompleted)
+    assert made.attempt == 1
+
+
+async def test_a_lost_call_is_sent_again_where_the_provider_knows_our_reference(home: Home) -> None:
+    painter = Painter()
+    painter.answer = refusing(LOST, 1, painter)
+    here = home.worker(painter)
+    await here.hear(envelope(prepared()))
+    await here.finish()
+    assert len(set(painter.calls)) == 1
+    assert len(painter.calls) == 2
+    assert len(await home.said(GenerationCompleted)) == 1
+
+
+async def test_a_lost_call_that_nobody_can_find_ends_as_unknown_and_keeps_its_hold(home: Home) -> None:
+    painter = Painter(idempotency="none")
+    painter.answer = refusing(LOST, 99, painter)
+    here = home.worker(painter)
+    await here.hear(envelope(prepared()))
+    await here.finish(rounds=100)
+    assert len(painter.calls) == 1
+    [failed] = await home.said(GenerationFailed)
+    assert (failed.code, failed.final, failed.billing.state) == (ErrorCode.SUBMIT_UNKNOWN, True, "pending")
+
+
+async def test_an_attempt_past_its_deadline_times_out_and_its_late_result_is_settled(home: Home) -> None:
+    painter = Painter()
+    arrived = asyncio.Event()
+
+    async def never(req: GenerationRequest) -> Status:
+        arrived.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    painter.answer = never
+    here = home.worker(painter, routes=table(timeout_s=0.2))
+    await here.hear(envelope(prepared()))
+    await here.finish()
+    [failed] = await home.said(GenerationFailed)
+    assert (failed.code, failed.final, failed.billing.state) == (ErrorCode.TIMEOUT, True, "pending")
+    assert "0.2 s" in failed.message
+
+    reference = painter.calls[0]
+    painter.bill[reference] = PRICE
+    painter.jobs[reference] = Status(
+        "succeeded",
+        f"job-{reference}",
+        artifacts=[Artifact("image/png", data=b"late")],
+        cost=Cost(PRICE, "USD", "reported"),
+    )
+    await home.rows("UPDATE attempts SET lookup_at = now()")
+    assert await here.bills.step()
+    [settled] = await home.said(GenerationSettled)
+    assert (settled.attempt, settled.billing.state, settled.billing.amount_micros) == (1, "final", PRICE)
+    [late] = settled.late_outputs
+    assert b"".join([chunk async for chunk in home.objects.open(late.staged_key)]) == b"late"
+    assert settled.lineage is not None
+    await home.rows("UPDATE attempts SET lookup_at = now()")
+    assert not await here.bills.step()
+
+
+async def test_an_open_bill_for_a_job_the_provider_never_had_is_nothing(home: Home) -> None:
+    painter = Painter(idempotency="none")
+    painter.answer = refusing(LOST, 99, painter)
+    here = home.worker(painter)
+    await here.hear(envelope(prepared()))
+    await here.finish(rounds=100)
+    await home.rows("UPDATE attempts SET lookup_at = now()")
+    await here.bills.step()
+    [settled] = await home.said(GenerationSettled)
+    assert (settled.billing.state, settled.late_outputs) == ("none", [])
+    assert "no job under our reference" in settled.evidence
+
+
+async def test_an_item_finished_just_past_its_deadline_is_still_taken(home: Home) -> None:
+    painter = Painter()
+
+    async def slow(req: GenerationRequest) -> Status:
+        painter.make(req)
+        await asyncio.sleep(30)
+        raise AssertionError
+
+    painter.answer = slow
+    here = home.worker(painter, routes=table(timeout_s=0.2))
+    await here.hear(envelope(prepared()))
+    await here.finish()
+    assert len(await home.said(GenerationCompleted)) == 1
+    assert not await home.said(GenerationFailed)
+
+
+async def test_an_asynchronous_provider_is_polled_and_its_reference_kept_first(home: Home) -> None:
+    painter = Painter(idempotency="none")
+    polls: list[str | None] = []
+
+    async def queued(req: GenerationRequest) -> JobRef:
+        painter.make(req)
+        return JobRef("painter", f"job-{req.request_id}", {"queue": "fast"})
+
+    async def poll(ref: JobRef) -> Status:
+        [row] = await home.rows("SELECT external ->> 'id' AS id FROM tasks")
+        polls.append(row.id)
+        if len(polls) < 3:
+            return Status("running", ref.external_id, progress=30)
+        return painter.jobs[ref.external_id.removeprefix("job-")]
+
+    painter.answer, painter.poll = queued, poll  # type: ignore[method-assign]
+    here = home.worker(painter)
+    await here.hear(envelope(prepared()))
+    await here.finish()
+    assert polls == [f"job-{painter.calls[0]}"] * 3
+    assert len(await home.said(GenerationCompleted)) == 1
+
+
+async def test_a_poll_that_fails_is_no_refusal_of_the_job(home: Home) -> None:
+    painter = Painter(idempotency="none")
+    failures = [BUSY, ProviderError(ProviderCode.TEMPORARY, "502")]
+
+    async def queued(req: GenerationRequest) -> JobRef:
+        return JobRef("painter", painter.make(req).external_id)
+
+    async def poll(ref: JobRef) -> Status:
+        if failures:
+            raise failures.pop()
+        return painter.jobs[ref.external_id.removeprefix("job-")]
+
+    painter.answer, painter.poll = queued, poll  # type: ignore[method-assign]
+    here = home.worker(painter)
+    await here.hear(envelope(prepared()))
+    await here.finish()
+    assert len(painter.calls) == 1
+    assert len(await home.said(GenerationCompleted)) == 1
+
+
+async def test_an_error_nobody_foresaw_ends_as_a_recorded_state(home: Home) -> None:
+    painter = Painter(idempotency="none")
+
+    async def broken(req: GenerationRequest) -> Status:
+        raise ZeroDivisionError
+
+    painter.answer = broken
+    here = home.worker(painter)
+    await here.hear(envelope(prepared()))
+    await here.finish(rounds=100)
+    [failed] = await home.said(GenerationFailed)
+    assert (failed.code, failed.final, failed.billing.state) == (ErrorCode.SUBMIT_UNKNOWN, True, "pending")
+    assert len(painter.calls) == 1
+
+
+async def test_prompts_that_cannot_be_handled_fail_their_items_once(home: Home) -> None:
+    here = home.worker()
+    event = envelope(prepared([item(1), item(2), item(3, blank=True)]))
+    for _ in range(2):
+        async with home.engine.begin() as conn:
+            await here.hears.prompts_poisoned(conn, event, ValueError("broken"))
+    await here.hear(event)
+    failed = await home.said()
+    assert [(said.item, said.attempt, said.code, said.final) for said in failed] == [
+        (1, 0, ErrorCode.INVALID_REQUEST, True),
+        (2, 0, ErrorCode.INVALID_REQUEST, True),
+    ]
+
+
+async def test_nothing_is_claimed_while_the_object_store_is_away(home: Home, tmp_path: Path) -> None:
+    painter = Painter()
+    here = home.worker(painter)
+    await here.hear(envelope(prepared()))
+    await here.reserve()
+    staging = tmp_path / "objects" / "staging"
+    staging.write_text("in the way")
+    assert not await here.claimer.step(here.tools)
+    assert not painter.calls
+    staging.unlink()
+    await here.finish()
+    assert len(await home.said(GenerationCompleted)) == 1
+
+
+async def test_every_event_of_a_job_carries_its_trace(home: Home) -> None:
+    here = home.worker()
+    await here.hear(envelope(prepared()))
+    await here.finish()
+    assert {event.traceparent for event in await said(home.engine)} == {TRACE}
+
+
+async def test_offers_are_priced_by_the_table_of_the_day(home: Home) -> None:
+    here = home.worker(Painter(price=12_345), routes=table(Offer("painter", "paint-2", 12_345)))
+    await here.hear(envelope(prepared()))
+    [quote] = await home.said(GenerationQuoted)
+    assert (quote.price_version, quote.items[0].model) == ("2026-11-20", "paint-2")
+
+
+async def test_staged_bytes_are_swept_long_after_their_attempt_and_only_then(home: Home) -> None:
+    here = home.worker()
+    await here.hear(envelope(prepared(2)))
+    await here.finish()
+    assert not await here.upkeep.sweep()
+    await home.rows("UPDATE attempts SET closed_at = now() - interval '8 days' WHERE item = 1")
+    assert await here.upkeep.sweep()
+    old, young = sorted(await home.said(GenerationCompleted), key=lambda event: event.item)
+    with pytest.raises(ObjectMissing):
+        await home.objects.stat(old.outputs[0].staged_key)
+    assert (await home.objects.stat(young.outputs[0].staged_key)).size == 7
+    assert not await here.upkeep.sweep()
+
+
+async def test_a_quote_that_nobody_answers_is_said_again_and_changes_nothing_else(home: Home) -> None:
+    here = home.worker()
+    await here.hear(envelope(prepared(2)))
+    assert not await here.upkeep.ask_again()
+    await home.rows("UPDATE tasks SET quoted_at = now() - interval '61 s'")
+    assert await here.upkeep.ask_again()
+    first, again = await home.said(GenerationQuoted)
+    assert first == again
+    await here.finish()
+    assert len(await home.said(GenerationCompleted)) == 2

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from random import Random
 from typing import Any, Literal
 from uuid import UUID
@@ -14,9 +17,10 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chassis.database import make_engine, migrate
 from chassis.ids import uuid7
 from chassis.outbox import Outbox
-from objects import ObjectStore
+from objects import FolderStore, ObjectStore
 from provider_worker.adapters.interface import (
     Artifact,
     Capability,
@@ -28,7 +32,7 @@ from provider_worker.adapters.interface import (
     ProviderError,
     Status,
 )
-from provider_worker.engine.attempts import Attempts
+from provider_worker.engine.attempts import Tools
 from provider_worker.engine.bills import Bills
 from provider_worker.engine.claiming import Claimer
 from provider_worker.engine.endings import Endings
@@ -44,7 +48,15 @@ from provider_worker.store.database import TaskDatabase
 from provider_worker.tasks import Pool
 from schemas.cloudevents import CloudEvent, decode
 from schemas.event import Event
-from schemas.events import BY_TYPE, CostReserved, GenerationQuoted, PromptsPrepared
+from schemas.events import (
+    BY_TYPE,
+    CostReserved,
+    GenerationCancelled,
+    GenerationCompleted,
+    GenerationFailed,
+    GenerationQuoted,
+    PromptsPrepared,
+)
 from schemas.parts import AssetContext, ErrorCode, Kind, PreparedItem, Route
 
 TENANT, USER = uuid7(), uuid7()
@@ -206,7 +218,7 @@ class Worker:
     hears: Hears
     store: TaskDatabase
     claimer: Claimer
-    attempts: Attempts
+    tools: Tools
     leases: Leases
     upkeep: Upkeep
     bills: Bills
@@ -248,7 +260,7 @@ class Worker:
     async def work(self) -> None:
         """Claims and works until nothing is ready or under way."""
         while True:
-            claimed = await self.claimer.step(self.attempts)
+            claimed = await self.claimer.step(self.tools)
             if len(self.leases):
                 await asyncio.wait([held.work for held in self.leases._held.values()])
                 await asyncio.sleep(0)
@@ -285,14 +297,13 @@ def worker(
     production = Production(by_name, objects, routes, leases.is_ours)
     pictures = Believing()
     pictures.objects = objects
-    refuses = lambda provider, wanted: None if wanted.format == "png" else f"{wanted.format} is not made"  # noqa: E731
-    endings = Endings(routes, refuses, production.resendable, uuid7, Random(7))
+    endings = Endings(routes, production.refuses, production.resendable, uuid7, Random(7))
     return Worker(
         engine=engine,
-        hears=Hears(outbox, Planner(routes, refuses, uuid7)),
+        hears=Hears(outbox, Planner(routes, production.refuses, uuid7)),
         store=store,
         claimer=claimer,
-        attempts=Attempts(store, production, pictures, endings, claimer.freed),
+        tools=Tools(store, production, pictures, endings, claimer.freed),
         leases=leases,
         upkeep=Upkeep(store, objects, claimer.ready),
         bills=Bills(store, production, pictures, grace_s=0.0),
@@ -301,10 +312,50 @@ def worker(
     )
 
 
+@dataclass
+class Home:
+    """A database and an object store of one test, and workers over them."""
+
+    engine: AsyncEngine
+    objects: FolderStore
+    dsn: str
+
+    def worker(self, *painters: Painter, **changes: Any) -> Worker:
+        return worker(self.engine, self.objects, *painters, **changes)
+
+    async def said(self, *kinds: type[Event]) -> list[Any]:
+        """The data of what was said so far, in order; only these kinds where some are named."""
+        return [event.data for event in await said(self.engine) if not kinds or isinstance(event.data, kinds)]
+
+    async def rows(self, statement: str, **values: Any) -> list[Any]:
+        async with self.engine.begin() as conn:
+            found = await conn.execute(text(statement), values)
+            return list(found.all()) if found.returns_rows else []
+
+    async def last_words(self) -> dict[tuple[UUID, int], str]:
+        """Each item's last word; fails where an item has two."""
+        words: dict[tuple[UUID, int], str] = {}
+        for event in await self.said(GenerationCompleted, GenerationFailed, GenerationCancelled):
+            if event.final:
+                assert (event.job_id, event.item) not in words, "an item ended twice"
+                words[event.job_id, event.item] = type(event).__name__
+        return words
+
+
+@asynccontextmanager
+async def home_at(dsn: str, folder: Path) -> AsyncIterator[Home]:
+    await migrate(dsn, "provider_worker")
+    engine = make_engine(dsn, name="provider-worker", pool_size=20)
+    objects = FolderStore(folder / "objects")
+    try:
+        yield Home(engine, objects, dsn)
+    finally:
+        await objects.close()
+        await engine.dispose()
+
+
 async def said(engine: AsyncEngine) -> list[CloudEvent[Any]]:
     """Everything in the outbox, in order."""
-    import json
-
     async with engine.begin() as conn:
         rows = await conn.execute(text("SELECT headers, value FROM outbox ORDER BY n"))
         return [
@@ -313,19 +364,9 @@ async def said(engine: AsyncEngine) -> list[CloudEvent[Any]]:
         ]
 
 
-async def said_of(engine: AsyncEngine, *kinds: type[Event]) -> list[Any]:
-    """The data of what was said, of these kinds."""
-    return [event.data for event in await said(engine) if isinstance(event.data, kinds)]
-
-
 async def unfinished(engine: AsyncEngine) -> int:
     async with engine.begin() as conn:
         found = await conn.execute(
             text("SELECT count(*) FROM tasks WHERE state NOT IN ('completed', 'failed', 'cancelled')")
         )
         return int(found.scalar_one())
-
-
-async def rows(engine: AsyncEngine, statement: str, **values: Any) -> list[Any]:
-    async with engine.begin() as conn:
-        return list((await conn.execute(text(statement), values)).all())

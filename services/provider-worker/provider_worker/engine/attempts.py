@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from chassis import crash
@@ -18,10 +18,8 @@ from provider_worker.engine.endings import Endings
 from provider_worker.engine.ports import LeaseLost, Pictures, Refused, TaskStore
 from provider_worker.engine.production import Delivery, Production, StoreAway
 from provider_worker.routing import Failure
-from provider_worker.tasks import Advance, CancelReason, Finish, Keep, Park, Staged, Step, Task, Written
+from provider_worker.tasks import CancelReason, Keep, Park, Staged, Step, Task, Written
 from schemas.parts import ErrorCode, Stage
-
-log = get_logger()
 
 STORE_AWAY_WAIT_S = 2.0
 CHECK_WAIT_S = 1.0
@@ -41,11 +39,8 @@ def facts(task: Task) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempts:
-    """Runs claimed tasks; each ends in a recorded state, or is left to whoever holds it next (R39).
-
-    `freed` is called when a slot has become free before its task has ended.
-    """
+class Tools:
+    """What every attempt works with. `freed` is called when a slot became free before its task has ended."""
 
     store: TaskStore
     production: Production
@@ -53,121 +48,145 @@ class Attempts:
     endings: Endings
     freed: Callable[[], None]
 
-    async def run(self, task: Task) -> None:
-        """Never raises but for being cancelled; what it could not record, its lease gives to another holder."""
-        started = time.monotonic()
-        log.debug("asset_generation_start", **facts(task))
+
+class Attempt:
+    """A claimed task at work: it ends in a recorded state, or is left to whoever holds it next (R39)."""
+
+    def __init__(self, tools: Tools, task: Task) -> None:
+        self._tools = tools
+        self._task = task
+        self._started = time.monotonic()
+        self._log = get_logger().bind(**facts(task))
+
+    async def run(self) -> None:
+        """Never raises but for being cancelled; what could not be recorded, the lease gives to another holder."""
+        self._log.debug("asset_generation_start")
         try:
-            await self._run(task, started)
+            await self._run()
         except LeaseLost:
-            metrics.FENCED.inc()
-            log.warning("task_not_found", **facts(task))
+            self._lost()
         except Exception as error:
-            log.error("asset_generation_unexpected_error", exc_info=error, **facts(task))
-            await self._record_unexpected(task, started)
-        metrics.ATTEMPT_SECONDS.labels(task.offer.provider).observe(time.monotonic() - started)
+            self._log.error("asset_generation_unexpected_error", exc_info=error)
+            await self._record_unexpected()
+        metrics.ATTEMPT_SECONDS.labels(self._task.offer.provider).observe(time.monotonic() - self._started)
 
-    async def _run(self, task: Task, started: float) -> None:
-        delivery = Delivery(task.staged, task.external, fetched=False) if task.staged else await self._deliver(task)
-        if isinstance(delivery, Failure):
-            await self._fail(task, delivery, started)
-        elif isinstance(delivery, Delivery):
-            await self._check(task, delivery, started)
+    def _lost(self) -> None:
+        metrics.FENCED.inc()
+        self._log.warning("task_not_found")
 
-    async def _deliver(self, task: Task) -> Delivery | Failure | None:
-        """Staged bytes, committed; None where they are fetched later because the object store is away."""
-
-        async def keep(external: Mapping[str, Any]) -> None:
-            await self._write(Keep(task, external))
-            crash.point("worker.after_reference")
-
+    async def _record_unexpected(self) -> None:
+        """An error of ours says nothing about what the provider did: looked up next time, within the same limits."""
+        failure = Failure(ErrorCode.PROVIDER_ERROR, "an unexpected error of the worker", unknown=True)
         try:
-            delivery = await self.production.produce(task, keep)
+            await self._fail(failure)
+        except LeaseLost:
+            self._lost()
+        except Exception as error:
+            self._log.error("asset_generation_unexpected_error", exc_info=error)
+
+    async def _run(self) -> None:
+        task = self._task
+        delivery = Delivery(task.staged, fetched=False) if task.staged else await self._deliver()
+        if isinstance(delivery, Failure):
+            await self._fail(delivery)
+        elif delivery is not None:
+            await self._check(delivery)
+
+    async def _deliver(self) -> Delivery | Failure | None:
+        """Staged bytes, committed; None where they are fetched later because the object store is away."""
+        try:
+            delivery = await self._tools.production.produce(self._task, self._keep_reference)
         except StoreAway as error:
-            log.warning("object_store_away", error=str(error), **facts(task))
-            await self._write_or_cancel(Park(task, STORE_AWAY_WAIT_S, task.time_left, resuming=True), _away())
+            self._log.warning("object_store_away", error=str(error))
+            away = Failure(ErrorCode.STORAGE_ERROR, "the object store could not be reached", unknown=True)
+            await self._leave_for_later(STORE_AWAY_WAIT_S, away)
             return None
         if isinstance(delivery, Delivery):
             crash.point("worker.before_keep")
-            await self._write(Keep(task, delivery.external, delivery.staged))
-            self.freed()
+            await self._write(Keep(self._task, staged=delivery.staged))
+            self._tools.freed()
             crash.point("worker.after_keep")
         return delivery
 
-    async def _check(self, task: Task, delivery: Delivery, started: float, *, again: bool = True) -> None:
+    async def _keep_reference(self, external: Mapping[str, Any]) -> None:
+        crash.point("worker.before_reference")
+        await self._write(Keep(self._task, external))
+        crash.point("worker.after_reference")
+
+    async def _check(self, delivery: Delivery, *, again: bool = True) -> None:
         staged = delivery.staged
         try:
-            mime = await self.pictures.check(staged.pieces[0].key, task.item)
+            mime = await self._tools.pictures.check(staged.pieces[0].key, self._task.item)
         except Transient as error:
-            log.warning("check_postponed", error=str(error), **facts(task))
-            await self._write_or_cancel(Park(task, CHECK_WAIT_S, task.time_left, resuming=True), _unchecked(staged))
-            return
+            self._log.warning("check_postponed", error=str(error))
+            unchecked = Failure(ErrorCode.PROVIDER_ERROR, "the result could not be checked", billing=staged.billing)
+            await self._leave_for_later(CHECK_WAIT_S, unchecked, staged)
         except Refused as error:
-            if again and (fresh := await self._fetched_again(task, delivery)) is not None:
-                await self._check(task, fresh, started, again=False)
+            if again and (fresh := await self._fetched_again(delivery)) is not None:
+                await self._check(fresh, again=False)
                 return
-            failure = Failure(ErrorCode.CORRUPT_OUTPUT, str(error), stage=Stage.UPLOADING, billing=staged.billing)
-            await self._fail(task, failure, started, staged)
-            return
-        crash.point("worker.before_finish")
-        await self._write(self.endings.completed(task, staged, mime))
-        crash.point("worker.after_finish")
-        metrics.ATTEMPTS.labels(task.offer.provider, "completed", "").inc()
-        log.info("asset_generation_asset_success", **facts(task))
+            corrupt = Failure(ErrorCode.CORRUPT_OUTPUT, str(error), stage=Stage.UPLOADING, billing=staged.billing)
+            await self._fail(corrupt, staged)
+        else:
+            await self._complete(staged, mime)
 
-    async def _fetched_again(self, task: Task, delivery: Delivery) -> Delivery | None:
+    async def _fetched_again(self, delivery: Delivery) -> Delivery | None:
         """A download may have gone wrong on its way; what came inline is what the provider made."""
         if not delivery.fetched:
             return None
         try:
-            found = await self.production.look_up(replace(task, external=delivery.external))
+            found = await self._tools.production.look_up(self._task)
         except (ProviderError, TimeoutError, StoreAway) as error:
-            log.warning("download_not_repeated", error=str(error), **facts(task))
+            self._log.warning("download_not_repeated", error=str(error))
             return None
         if not isinstance(found, Delivery):
             return None
-        await self._write(Keep(task, found.external, found.staged))
+        await self._write(Keep(self._task, staged=found.staged))
         return found
 
-    async def _fail(self, task: Task, failure: Failure, started: float, staged: Staged | None = None) -> None:
-        time_left = max(task.time_left - (time.monotonic() - started), 0.0)
-        step = self.endings.failed(task, failure, time_left, staged)
+    async def _complete(self, staged: Staged, mime: str) -> None:
+        crash.point("worker.before_finish")
+        await self._write(self._tools.endings.completed(self._task, staged, mime))
+        crash.point("worker.after_finish")
+        metrics.ATTEMPTS.labels(self._task.offer.provider, "completed", "").inc()
+        self._log.info("asset_generation_asset_success")
+
+    async def _fail(self, failure: Failure, staged: Staged | None = None) -> None:
+        time_left = max(self._task.time_left - (time.monotonic() - self._started), 0.0)
+        step = self._tools.endings.failed(self._task, failure, time_left, staged)
         if isinstance(step, Park):
             await self._write_or_cancel(step, failure)
-            log.info("task_updated", code=failure.code, retry_in=round(step.wait, 2), **facts(task))
+            self._log.info("task_updated", code=failure.code, reason=failure.message, retry_in=round(step.wait, 2))
             return
         crash.point("worker.before_finish")
         await self._write_or_cancel(step, failure, staged)
         crash.point("worker.after_finish")
-        event = "asset_generation_timeout" if failure.code is ErrorCode.TIMEOUT else "asset_generation_asset_failed"
-        assert isinstance(step, Advance | Finish)
-        metrics.ATTEMPTS.labels(task.offer.provider, "failed", step.closing.code or "").inc()
-        log.warning(event, code=step.closing.code, reason=failure.message, **facts(task))
+        timed_out = failure.code is ErrorCode.TIMEOUT
+        metrics.ATTEMPTS.labels(self._task.offer.provider, "failed", failure.code).inc()
+        self._log.warning(
+            "asset_generation_timeout" if timed_out else "asset_generation_asset_failed",
+            code=failure.code,
+            reason=failure.message,
+        )
 
-    async def _record_unexpected(self, task: Task, started: float) -> None:
-        """An error of ours says nothing about what the provider did: looked up next time, within the same limits."""
-        failure = Failure(ErrorCode.PROVIDER_ERROR, "an unexpected error of the worker", unknown=True)
-        try:
-            await self._fail(task, failure, started)
-        except LeaseLost:
-            metrics.FENCED.inc()
-        except Exception as error:
-            log.error("asset_generation_unexpected_error", exc_info=error, **facts(task))
+    async def _leave_for_later(self, wait: float, failure: Failure, staged: Staged | None = None) -> None:
+        """Gives the task up for `wait` seconds; `failure` is what it came to if the job was cancelled meanwhile."""
+        await self._write_or_cancel(Park(self._task, wait, self._task.time_left, resuming=True), failure, staged)
 
     async def _write_or_cancel(self, step: Step, failure: Failure, staged: Staged | None = None) -> None:
         """A cancel request that came meanwhile makes the attempt the item's last."""
         reason = await self._write(step)
         if reason is not None:
-            await self._write(self.endings.cancelled(step.task, reason, failure, staged))
+            await self._write(self._tools.endings.cancelled(self._task, reason, failure, staged))
 
     async def _write(self, step: Step) -> CancelReason | None:
         """Written down, however long the database is away; the reason where a cancel request came first."""
         backoff = Backoff()
         while True:
             try:
-                written = await self.store.write(step)
+                written = await self._tools.store.write(step)
             except Transient as error:
-                log.warning("step_not_written", error=str(error), **facts(step.task))
+                self._log.warning("step_not_written", error=str(error))
                 await asyncio.sleep(backoff.next())
                 continue
             if written is Written.LOST:
@@ -175,11 +194,3 @@ class Attempts:
             if written is Written.APPLIED:
                 return None
             return "deadline" if written is Written.CANCELLED_BY_DEADLINE else "user"
-
-
-def _away() -> Failure:
-    return Failure(ErrorCode.STORAGE_ERROR, "the object store could not be reached", unknown=True)
-
-
-def _unchecked(staged: Staged) -> Failure:
-    return Failure(ErrorCode.PROVIDER_ERROR, "the result could not be checked", billing=staged.billing)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from chassis import crash
 from chassis.telemetry import get_logger
 from provider_worker import metrics
-from provider_worker.engine.attempts import Attempts, facts
+from provider_worker.engine.attempts import Attempt, Tools
 from provider_worker.engine.gate import StoreGate
 from provider_worker.engine.leases import Leases
 from provider_worker.engine.ports import TaskStore
@@ -42,7 +42,7 @@ class Claimer:
         if not self._all_idle:
             self.wake.set()
 
-    async def step(self, attempts: Attempts) -> bool:
+    async def step(self, tools: Tools) -> bool:
         """One claim of each pool; True when another one is worth it at once."""
         if self._free() <= 0 or not await self._gate.is_open():
             return False
@@ -53,8 +53,11 @@ class Claimer:
             since = self._leases.now()
             claimed = await self._store.claim(pool, free, self._leases.lease_s)
             crash.point("worker.after_intent")
+            if claimed.tasks:
+                metrics.CLAIMED.inc(len(claimed.tasks))
+                log.debug("task_claimed", pool=pool.name, tasks=[task.id for task in claimed.tasks])
             for task in claimed.tasks:
-                self._start(task, attempts, since)
+                self._start(task, tools, since)
             found += len(claimed.tasks)
             tenants += claimed.tenants
             more = more or claimed.more
@@ -70,15 +73,11 @@ class Claimer:
         self._pools.append(self._pools.pop(0))
         return list(self._pools)
 
-    def _start(self, task: Task, attempts: Attempts, since: float) -> None:
-        log.debug("task_claimed", **facts(task))
-        metrics.CLAIMED.inc()
-        work = asyncio.create_task(attempts.run(task))
+    def _start(self, task: Task, tools: Tools, since: float) -> None:
+        work = asyncio.create_task(Attempt(tools, task).run())
         self._leases.take(task, since, work)
-        metrics.IN_FLIGHT.set(len(self._leases))
         work.add_done_callback(lambda _: self._ended(task))
 
     def _ended(self, task: Task) -> None:
         self._leases.drop(task)
-        metrics.IN_FLIGHT.set(len(self._leases))
         self.freed()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chassis.telemetry import get_logger
+from provider_worker import metrics
 from provider_worker.engine.ports import Lease, TaskStore
 from provider_worker.tasks import Task
 
@@ -32,6 +33,7 @@ class Leases:
         self._store = store
         self._now = now
         self._held: dict[int, _Held] = {}
+        metrics.IN_FLIGHT.set_function(lambda: len(self._held))
 
     def __len__(self) -> int:
         return len(self._held)

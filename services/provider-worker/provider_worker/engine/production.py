@@ -25,9 +25,9 @@ from provider_worker.adapters.interface import (
 )
 from provider_worker.adapters.interface import ErrorCode as ProviderCode
 from provider_worker.engine.ports import LeaseLost
-from provider_worker.routing import NO_BILL, Failure, RouteTable
+from provider_worker.routing import NO_BILL, Failure, Offer, RouteTable
 from provider_worker.tasks import Piece, Staged, Task
-from schemas.parts import Billing, ErrorCode, Stage
+from schemas.parts import Billing, ErrorCode, PreparedItem, Stage
 
 MAX_BYTES = 64 * 1024 * 1024
 LAST_LOOK_S = 10.0
@@ -40,10 +40,9 @@ KeepReference = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Staged bytes with the provider's reference. `fetched`: they came from an address and could come again."""
+    """Staged bytes. `fetched`: they came from an address and could come again."""
 
     staged: Staged
-    external: Mapping[str, Any] | None
     fetched: bool
 
 
@@ -72,6 +71,15 @@ class Production:
         self._objects = objects
         self._table = table
         self._still_ours = still_ours
+
+    def refuses(self, offer: Offer, item: PreparedItem) -> str | None:
+        """Why this provider cannot make the item, or None: nothing that it would refuse is quoted (R59)."""
+        adapter = self._providers[offer.provider]
+        try:
+            adapter.plan(asked(item, offer, "", "0"))
+        except ProviderError as error:
+            return error.message
+        return None
 
     def resendable(self, provider: str) -> bool:
         """Whether a second submit under one reference makes no second job there."""
@@ -133,7 +141,7 @@ class Production:
             if isinstance(answer, Status):
                 return answer
             ref = answer
-            await keep(reference(ref))
+            await keep(kept(ref))
         return await self._polled(task, adapter, ref)
 
     async def _find(self, task: Task, adapter: ProviderAdapter, request: GenerationRequest) -> JobRef | None:
@@ -169,10 +177,7 @@ class Production:
         if artifact is None:
             return Failure(ErrorCode.PROVIDER_ERROR, f"{adapter.name} answered without a result", billing=billing)
         staged = await self._staged_with_patience(task, adapter, status, artifact, billing)
-        if isinstance(staged, Failure):
-            return staged
-        external = reference(JobRef(adapter.name, status.external_id))
-        return Delivery(staged, external, fetched=artifact.data is None)
+        return staged if isinstance(staged, Failure) else Delivery(staged, fetched=artifact.data is None)
 
     def _billing(self, task: Task, status: Status) -> Billing:
         """As the provider says it; a success that names no price in our currency costs what was quoted."""
@@ -189,23 +194,27 @@ class Production:
         """A failed download is tried again from a fresh address; what is paid for is never made anew (R79)."""
         for wait in (*FETCH_WAITS, None):
             try:
-                return await self._stage(task, adapter, artifact, billing)
+                return await self._stage(task, adapter, status.external_id, artifact, billing)
             except ProviderError as error:
                 if wait is None or not error.retryable:
                     return replace(failure_of(error), billing=billing, unknown=False, paid_for=True)
                 await asyncio.sleep(wait)
-                artifact = await self._fresh(adapter, status, artifact)
+                artifact = await self._fresh(task, adapter, artifact)
             except StorageError as error:
                 return _not_stored(error, billing)
         raise AssertionError("the last try returns")
 
-    async def _fresh(self, adapter: ProviderAdapter, status: Status, artifact: Artifact) -> Artifact:
+    async def _fresh(self, task: Task, adapter: ProviderAdapter, artifact: Artifact) -> Artifact:
+        """The artifact with its present address, or as it was: the next try says what is wrong with it."""
         try:
-            return primary(await adapter.poll(JobRef(adapter.name, status.external_id))) or artifact
+            ref = await self._find(task, adapter, request_of(task))
+            return artifact if ref is None else primary(await adapter.poll(ref)) or artifact
         except ProviderError:
-            return artifact  # the next try says what is wrong with it
+            return artifact
 
-    async def _stage(self, task: Task, adapter: ProviderAdapter, artifact: Artifact, billing: Billing) -> Staged:
+    async def _stage(
+        self, task: Task, adapter: ProviderAdapter, external_id: str, artifact: Artifact, billing: Billing
+    ) -> Staged:
         key = staged_key(str(task.job.tenant_id), str(task.attempt_id), 0)
         chunks: bytes | AsyncIterator[bytes] = adapter.fetch(artifact) if artifact.data is None else artifact.data
         crash.point("worker.before_stage")
@@ -215,19 +224,24 @@ class Production:
         return Staged(
             pieces=(Piece(0, "primary", key, stored.sha256, stored.size),),
             billing=billing,
+            external_id=external_id,
             seed=seed if isinstance(seed, int) else None,
         )
 
 
 def request_of(task: Task) -> GenerationRequest:
     """What the provider is asked; our attempt id is its reference."""
-    item = task.item
-    options: dict[str, Any] = {"palette": item.palette, "headline": item.headline, "model": task.offer.model}
+    return asked(task.item, task.offer, str(task.job.tenant_id), str(task.attempt_id))
+
+
+def asked(item: PreparedItem, offer: Offer, tenant_id: str, reference: str) -> GenerationRequest:
+    """The request for an item at an offer's provider."""
+    options: dict[str, Any] = {"palette": item.palette, "headline": item.headline, "model": offer.model}
     if item.negative_prompt:
         options["negative_prompt"] = item.negative_prompt
     return GenerationRequest(
-        request_id=str(task.attempt_id),
-        tenant_id=str(task.job.tenant_id),
+        request_id=reference,
+        tenant_id=tenant_id,
         kind=MediaKind(item.kind.value),
         op=Op.TEXT_TO_IMAGE,
         prompt=item.prompt,
@@ -239,8 +253,8 @@ def request_of(task: Task) -> GenerationRequest:
     )
 
 
-def reference(ref: JobRef) -> dict[str, Any]:
-    """The provider's reference as JSON."""
+def kept(ref: JobRef) -> dict[str, Any]:
+    """The reference to poll, as JSON."""
     return {"id": ref.external_id, "data": dict(ref.data)}
 
 

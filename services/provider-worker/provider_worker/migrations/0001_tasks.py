@@ -102,7 +102,7 @@ CREATE TABLE attempts (
     price_version text NOT NULL,
     intent_at timestamptz NOT NULL DEFAULT now(),
     calls int NOT NULL DEFAULT 0,
-    external json,
+    external_id text,
     staged json,
     outcome text CHECK (outcome IN ('completed', 'failed', 'cancelled')),
     code text,

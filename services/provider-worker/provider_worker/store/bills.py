@@ -24,13 +24,14 @@ _DUE = text("""
         RETURNING a.*)
     SELECT t.id, t.epoch, a.job_id, a.tenant_id, t.spec::text, a.attempt, a.attempt_id, a.provider, a.model,
         a.price_micros, a.price_version, a.price_micros AS held_micros, a.intent_at, 0 AS unknown_s, a.calls,
-        t.remakes, t.tried, 0 AS time_left, true AS resuming, a.external::text, NULL AS staged, a.lookups,
+        t.remakes, t.tried, 0 AS time_left, true AS resuming, NULL AS external, NULL AS staged, a.lookups,
         extract(epoch FROM now() - a.closed_at) AS age_s, j.context::text, j.traceparent
     FROM taken a JOIN tasks t USING (job_id, item) JOIN jobs j ON j.job_id = a.job_id
 """)
 
 _SETTLE = text("""
     UPDATE attempts SET billing = :billing, amount_micros = :amount, basis = :basis, evidence = :evidence,
+        external_id = coalesce(CAST(:external_id AS text), external_id),
         staged = coalesce(CAST(:staged AS json), staged), settled_at = now(), lookup_at = NULL
     WHERE attempt_id = :attempt AND billing = 'pending' AND lookups = :lookups
     RETURNING attempt_id
@@ -59,6 +60,7 @@ async def settle(conn: AsyncConnection, bill: OpenBill, billing: Billing, eviden
             "amount": billing.amount_micros,
             "basis": billing.basis,
             "evidence": evidence,
+            "external_id": staged.external_id if staged else None,
             "staged": staged_text(staged),
         },
     )

@@ -49,14 +49,14 @@ _CLAIM = text("""
         RETURNING t.*, p.resuming AS resumed),
     intents AS (
         INSERT INTO attempts (attempt_id, job_id, item, attempt, tenant_id, provider, model, price_micros,
-            price_version, calls, request_sha256)
+            price_version, calls, intent_at, request_sha256)
         SELECT attempt_id, job_id, item, attempt, tenant_id, provider, model, price_micros, price_version, calls,
+            CASE WHEN resumed THEN '-infinity' ELSE now() END,
             encode(sha256(convert_to(concat_ws(E'\\n', provider, model, spec), 'UTF8')), 'hex')
         FROM leased
         ON CONFLICT (job_id, item, attempt) DO UPDATE SET provider = excluded.provider, model = excluded.model,
             price_micros = excluded.price_micros, calls = excluded.calls, request_sha256 = excluded.request_sha256,
-            intent_at = CASE WHEN attempts.calls = excluded.calls AND attempts.provider = excluded.provider
-                THEN attempts.intent_at ELSE now() END
+            intent_at = greatest(attempts.intent_at, excluded.intent_at)
         RETURNING attempt_id, intent_at, xmax = 0 AS fresh)
     SELECT l.id, l.epoch, l.job_id, l.tenant_id, l.spec::text, l.attempt, l.attempt_id, l.provider, l.model,
         l.price_micros, l.price_version, l.held_micros, l.calls, l.remakes, l.tried, l.resumed AS resuming,

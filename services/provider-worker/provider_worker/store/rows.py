@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -83,6 +82,7 @@ def staged_of(text: str | None) -> Staged | None:
     return Staged(
         pieces=tuple(Piece(**piece) for piece in held["pieces"]),
         billing=Billing.model_validate(held["billing"]),
+        external_id=held["external_id"],
         seed=held["seed"],
     )
 
@@ -90,8 +90,13 @@ def staged_of(text: str | None) -> Staged | None:
 def staged_text(staged: Staged | None) -> str | None:
     if staged is None:
         return None
-    pieces = [asdict(piece) for piece in staged.pieces]
-    return json.dumps({"pieces": pieces, "billing": staged.billing.model_dump(), "seed": staged.seed})
+    pieces = [
+        {"number": piece.number, "role": piece.role, "key": piece.key, "sha256": piece.sha256, "size": piece.size}
+        for piece in staged.pieces
+    ]
+    bill = staged.billing
+    billing = {"state": bill.state, "amount_micros": bill.amount_micros, "basis": bill.basis}
+    return json.dumps({"pieces": pieces, "billing": billing, "external_id": staged.external_id, "seed": staged.seed})
 
 
 def json_text(value: Mapping[str, Any] | None) -> str | None:

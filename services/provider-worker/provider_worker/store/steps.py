@@ -31,7 +31,7 @@ _KEEP = text("""
 _PARK = text("""
     UPDATE tasks t SET state = 'waiting', lease_until = NULL, next_at = now() + u.wait, time_left = u.time_left,
         resuming = u.resuming,
-        external = CASE WHEN u.resuming THEN t.external END,
+        external = CASE WHEN u.resuming THEN t.external END, staged = CASE WHEN u.resuming THEN t.staged END,
         tried = CASE WHEN u.provider IS NULL THEN t.tried ELSE array_append(t.tried, t.provider) END,
         calls = CASE WHEN u.provider IS NULL THEN t.calls + CAST(u.resuming AS int) ELSE 0 END,
         pool = coalesce(u.pool, t.pool), provider = coalesce(u.provider, t.provider),
@@ -63,12 +63,12 @@ _FINISH = text("""
 
 _CLOSE = text("""
     UPDATE attempts a SET outcome = u.outcome, code = u.code, billing = u.billing, amount_micros = u.amount,
-        basis = u.basis, external = u.external, staged = u.staged, calls = u.calls, closed_at = now(),
+        basis = u.basis, external_id = u.external_id, staged = u.staged, calls = u.calls, closed_at = now(),
         lookup_at = now() + u.lookup_in
     FROM unnest(CAST(:attempts AS uuid[]), CAST(:outcome AS text[]), CAST(:code AS text[]), CAST(:billing AS text[]),
-        CAST(:amount AS bigint[]), CAST(:basis AS text[]), CAST(:external AS json[]), CAST(:staged AS json[]),
+        CAST(:amount AS bigint[]), CAST(:basis AS text[]), CAST(:external_id AS text[]), CAST(:staged AS json[]),
         CAST(:calls AS int[]), CAST(:lookup_in AS interval[]))
-        u(attempt_id, outcome, code, billing, amount, basis, external, staged, calls, lookup_in)
+        u(attempt_id, outcome, code, billing, amount, basis, external_id, staged, calls, lookup_in)
     WHERE a.attempt_id = u.attempt_id
 """)
 
@@ -152,7 +152,7 @@ async def _finish(conn: AsyncConnection, steps: Sequence[Finish]) -> None:
 
 async def _close(conn: AsyncConnection, closings: Sequence[tuple[Task, Closing]]) -> None:
     if closings:
-        names = "attempts outcome code billing amount basis external staged calls lookup_in"
+        names = "attempts outcome code billing amount basis external_id staged calls lookup_in"
         await conn.execute(_CLOSE, columns([_closing_row(task, closing) for task, closing in closings], names))
 
 
@@ -164,7 +164,7 @@ def _closing_row(task: Task, closing: Closing) -> tuple[Any, ...]:
         closing.billing.state,
         closing.billing.amount_micros,
         closing.billing.basis,
-        json_text(closing.external),
+        closing.staged.external_id if closing.staged else None,
         staged_text(closing.staged),
         task.calls,
         None if closing.lookup_in is None else timedelta(seconds=closing.lookup_in),

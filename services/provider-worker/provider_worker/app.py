@@ -1,0 +1,171 @@
+"""The wiring: everything this process is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from random import Random
+
+from chassis.database import make_engine
+from chassis.errors import StartError
+from chassis.http import make_app
+from chassis.ids import uuid7
+from chassis.loops import Loop
+from chassis.outbox import Outbox
+from chassis.service import Service
+from media import Checker
+from objects import FolderStore, StorageError
+from provider_worker.adapters.interface import ProviderAdapter
+from provider_worker.adapters.sandbox import BillError, SandboxProvider, SandboxSettings
+from provider_worker.engine.attempts import Tools
+from provider_worker.engine.bills import Bills
+from provider_worker.engine.claiming import Claimer
+from provider_worker.engine.endings import Endings
+from provider_worker.engine.gate import StoreGate
+from provider_worker.engine.leases import Leases
+from provider_worker.engine.pictures import CheckedPictures
+from provider_worker.engine.production import Production
+from provider_worker.engine.upkeep import Upkeep
+from provider_worker.events import Hears, subscriptions
+from provider_worker.http import ProviderFacts, internal_routes
+from provider_worker.planning import Planner
+from provider_worker.route_file import Routes, read_routes
+from provider_worker.routing import RouteTable
+from provider_worker.settings import Settings
+from provider_worker.store.database import TaskDatabase
+from provider_worker.tasks import Pool
+from schemas.parts import Kind
+from schemas.topics import GENERATIONS, PROVIDER_WORKER
+
+REVIVE_EVERY_S = 0.25
+BILLS_EVERY_S = 5.0
+QUOTES_EVERY_S = 10.0
+SWEEP_EVERY_S = 600.0
+HAND_BACK_AFTER_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Hands:
+    """What works outside of transactions: let go of in order, bytes last."""
+
+    leases: Leases
+    providers: Mapping[str, ProviderAdapter]
+    checker: Checker
+    objects: FolderStore
+
+    async def start(self) -> None:
+        """Everything starts when it is first needed."""
+
+    async def stop(self) -> None:
+        """Lets short calls end, hands long ones to other processes, closes."""
+        await self.leases.release(HAND_BACK_AFTER_S)
+        for provider in self.providers.values():
+            await provider.close()
+        await self.checker.close()
+        await self.objects.close()
+
+
+def build(settings: Settings) -> Service:
+    """The service for `settings`; touches no database and no broker yet."""
+    routes = read_routes(settings.routes_file)
+    table = _with_cap(routes.table, settings.images_per_tenant)
+    providers = _providers(routes, settings)
+    objects = _open(settings)
+    engine = make_engine(settings.database_url, name=PROVIDER_WORKER, pool_size=settings.database_pool)
+    outbox = Outbox(f"/services/{PROVIDER_WORKER}")
+    store = TaskDatabase(engine, outbox, currency=table.currency, price_version=table.price_version)
+    checker = Checker()
+    leases = Leases(store, lease_s=settings.lease_seconds)
+    claimer = Claimer(store, leases, StoreGate(objects), _pools(table), hands=settings.hands)
+    production = Production(providers, objects, table, leases.is_ours)
+    pictures = CheckedPictures(objects, checker)
+    endings = Endings(table, production.refuses, production.resendable, uuid7, Random())  # noqa: S311 - jitter
+    tools = Tools(store, production, pictures, endings, claimer.freed)
+    bills = Bills(store, production, pictures, grace_s=table.unknown_grace_s)
+    upkeep = Upkeep(
+        store,
+        objects,
+        claimer.ready,
+        quote_age_s=settings.quote_age_seconds,
+        staged_age_s=settings.staged_age_seconds,
+    )
+    internal = make_app(title="provider-worker, internal", public=False)
+    internal.include_router(internal_routes(_facts(table, providers), settings.secret))
+    return Service(
+        name=PROVIDER_WORKER,
+        package="provider_worker",
+        settings=settings,
+        engine=engine,
+        outbox=outbox,
+        internal=internal,
+        subscriptions=subscriptions(Hears(outbox, Planner(table, production.refuses, uuid7)), claimer.ready),
+        topics=[GENERATIONS],
+        loops=[
+            Loop("claim", lambda: claimer.step(tools), idle=1.0, wake=claimer.wake),
+            Loop("leases", leases.renew, idle=settings.lease_seconds / 4),
+            Loop("revive", upkeep.revive, idle=REVIVE_EVERY_S),
+            Loop("bills", bills.step, idle=BILLS_EVERY_S),
+            Loop("quotes", upkeep.ask_again, idle=QUOTES_EVERY_S),
+            Loop("staged-sweep", upkeep.sweep, idle=SWEEP_EVERY_S),
+        ],
+        resources=[_Hands(leases, providers, checker, objects)],
+    )
+
+
+def _with_cap(table: RouteTable, images_per_tenant: int | None) -> RouteTable:
+    if images_per_tenant is None or Kind.IMAGE not in table.routes:
+        return table
+    route = replace(table.routes[Kind.IMAGE], per_tenant=images_per_tenant)
+    return replace(table, routes={**table.routes, Kind.IMAGE: route})
+
+
+def _pools(table: RouteTable) -> list[Pool]:
+    timeouts = {
+        pool: route.timeout_s for route in table.routes.values() for pool in table.caps() if pool.endswith(route.kind)
+    }
+    return [Pool(name, cap, timeouts[name]) for name, cap in table.caps().items()]
+
+
+def _providers(routes: Routes, settings: Settings) -> dict[str, ProviderAdapter]:
+    unknown = [
+        f"routes: the provider {name} wants the adapter {adapter}, which there is not"
+        for name, adapter in routes.adapters.items()
+        if adapter != "sandbox"
+    ]
+    if unknown:
+        raise StartError(unknown)
+    return {name: _sandbox(routes.table, name, settings) for name in routes.adapters}
+
+
+def _sandbox(table: RouteTable, name: str, settings: Settings) -> ProviderAdapter:
+    prices = [
+        offer.amount_micros for route in table.routes.values() for offer in route.offers if offer.provider == name
+    ]
+    try:
+        return SandboxProvider(
+            SandboxSettings(
+                folder=settings.sandbox_dir,
+                price_micros=max(prices, default=0),
+                latency_s=settings.sandbox_latency_seconds,
+                instant=settings.sandbox_instant,
+            )
+        )
+    except BillError as error:
+        raise StartError([f"PROVIDER_WORKER_SANDBOX_DIR: {error}"]) from error
+
+
+def _open(settings: Settings) -> FolderStore:
+    try:
+        return FolderStore(settings.objects_dir)
+    except StorageError as error:
+        raise StartError([f"BACKLOT_OBJECTS_DIR: the object store can not be opened: {error}"]) from error
+
+
+def _facts(table: RouteTable, providers: Mapping[str, ProviderAdapter]) -> dict[str, ProviderFacts]:
+    kinds = {
+        name: [
+            route.kind.value for route in table.routes.values() if any(offer.provider == name for offer in route.offers)
+        ]
+        for name in providers
+    }
+    return {name: ProviderFacts(name, kinds[name], None if kinds[name] else "no route uses it") for name in providers}
