@@ -64,7 +64,7 @@ class ServiceSettings(BaseSettings):
         default=60.0, gt=0, description="records wait and nothing is handled for so long: the consumer is rebuilt"
     )
     consumer_session_seconds: float = Field(
-        default=10.0, gt=0, description="Kafka session timeout of the consumers: how long a killed one holds its partitions"
+        default=10.0, gt=0, description="Kafka session timeout: how long a killed consumer holds its partitions"
     )
     dead_letter_without_limit: bool = Field(
         default=False, description="lets halted consumers set every failing record aside; for one restart, knowingly"
