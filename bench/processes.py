@@ -18,8 +18,8 @@ class Usage:
 
 
 def usage(pids: Mapping[str, int]) -> dict[str, Usage]:
-    """What each named process and its children have used."""
-    return {name: _usage(pid) for name, pid in pids.items()}
+    """What each named process and its children have used; without the supervisor, which here is the bench itself."""
+    return {name: _usage(pid) for name, pid in pids.items() if name != "supervisor"}
 
 
 def _usage(pid: int) -> Usage:
