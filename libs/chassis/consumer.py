@@ -23,6 +23,7 @@ from chassis.ids import is_uuid7
 from chassis.inbox import claim
 from chassis.loops import Backoff
 from chassis.outbox import Outbox
+from chassis.reader import UnreadableRecord
 from chassis.telemetry import event_context, get_logger
 from chassis.tracing import ConsumeSpans
 from schemas.cloudevents import CloudEvent, DecodeError, decode
@@ -169,6 +170,8 @@ class BatchConsumer:
 
     def _decode(self, record: Record) -> CloudEvent[Event] | None:
         """The event in `record`, or None when nobody here hears its type."""
+        if isinstance(record, UnreadableRecord):
+            raise DecodeError("records up to this offset cannot be unpacked: a header's name is no UTF-8")
         headers = record.headers or ()
         if self._unheard and any(name == "ce_type" and value in self._unheard for name, value in headers):
             return None

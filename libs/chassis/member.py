@@ -19,6 +19,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -31,6 +32,7 @@ from faststream.message import AckStatus
 from chassis import metrics
 from chassis.consumer import BatchConsumer, RedeliverError
 from chassis.loops import Backoff
+from chassis.reader import Reader
 from chassis.telemetry import get_logger
 from schemas.topics import Topic
 
@@ -62,6 +64,13 @@ class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka h
 
     def _now(self, *, given: bool) -> None:
         self.given, self.since = given, time.monotonic()
+
+
+async def connect(broker: KafkaBroker) -> None:
+    """Readies `broker` and gives its subscribers our `Reader` in place of aiokafka's own consumer."""
+    await broker.connect()
+    config: Any = broker.config.broker_config
+    config.builder = partial(Reader, **config.builder.keywords)
 
 
 def make_broker(bootstrap: str, *, client_id: str, drain_seconds: float = 15.0) -> KafkaBroker:

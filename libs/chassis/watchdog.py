@@ -18,7 +18,7 @@ from faststream.kafka import KafkaBroker
 
 from chassis import metrics
 from chassis.loops import Backoff, sleep_until
-from chassis.member import Member
+from chassis.member import Member, connect
 from chassis.telemetry import get_logger
 
 log = get_logger()
@@ -95,7 +95,7 @@ class Watchdog:
 
     async def start(self) -> None:
         """Begins to join; returns at once. A consumer joins as soon as Kafka and its topic are there."""
-        await self._broker.connect()
+        await connect(self._broker)
         self._tasks = [asyncio.create_task(self._join(consumer)) for consumer in self._consumers]
         self._tasks.append(asyncio.create_task(self._watch()))
 

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.record.default_records import DefaultRecordBatchBuilder as RecordBatchBuilder
+from aiokafka.record.util import calc_crc32c
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 from faststream import AckPolicy
@@ -216,6 +218,42 @@ async def test_g1_we_lose_nothing_when_headers_are_null_or_no_text(listener: Lis
         assert await eventually(listener.committed) == 8
 
 
+async def send_unreadable(bootstrap: str, topic: str, partition: int, count: int) -> None:
+    """A batch of `count` foreign records, the last with a header whose name is no UTF-8: no library lets us do that."""
+    builder = RecordBatchBuilder(2, 0, 0, -1, -1, -1, 1_000_000)
+    for number in range(count):
+        headers = [("note", b"x")] if number == count - 1 else []
+        builder.append(number, int(time.time() * 1000), b"k", b"v", headers)
+    raw = bytearray(builder.build())
+    raw[raw.index(b"note")] = 0xFF
+    raw[17:21] = calc_crc32c(bytes(raw[21:])).to_bytes(4, "big")
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    await producer.start()
+    try:
+        batch = producer.create_batch()
+        batch.append(timestamp=None, key=b"k", value=b"v")
+        batch.close()
+        batch._buffer = bytes(raw)
+        await (await producer.send_batch(batch, topic, partition=partition))
+    finally:
+        await producer.stop()
+
+
+async def test_a_batch_that_cannot_be_unpacked_is_set_aside_and_holds_up_nobody(listener: Listener) -> None:
+    bootstrap, topic = listener.bootstrap, listener.topic
+    send(bootstrap, topic, [counted(n) for n in range(30)], partition=0)
+    await send_unreadable(bootstrap, topic, 0, 7)
+    await send_unreadable(bootstrap, topic, 0, 1)
+    send(bootstrap, topic, [counted(n) for n in range(30, 60)], partition=0)
+    send(bootstrap, topic, [counted(n) for n in range(60, 90)], partition=1)
+    await send_unreadable(bootstrap, topic, 1, 3)
+    async with listener.listening():
+        await listener.has_written(range(90), within=40)
+        await eventually(lambda: _has_committed(listener, 90 + 7 + 1 + 3), within=20)
+        # Those before the unreadable ones are foreign too (6 + 2); two unreadable neighbours are set aside as one.
+        assert await listener.dead_letters() == 6 + 2 + 1 + 1
+
+
 async def test_trap_the_default_policy_of_faststream_loses_what_its_handler_refuses(
     kafka_bootstrap: str, kafka_topic: TopicFactory
 ) -> None:
@@ -252,6 +290,10 @@ async def test_we_keep_what_our_handler_cannot_take_until_it_can(listener: Liste
         away = False
         await listener.has_written(range(20))
         assert await listener.dead_letters() == 0
+
+
+async def _has_committed(listener: Listener, offsets: int) -> bool:
+    return await listener.committed() == offsets
 
 
 async def _truth(value: bool) -> bool:

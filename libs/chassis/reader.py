@@ -1,0 +1,114 @@
+"""A Kafka consumer that no record can stop, and that loses none when reading fails.
+
+aiokafka decodes header names as UTF-8 while it unpacks a batch, and raises when one is not: at every read, for ever, so
+that whoever may write to a topic could block its partition. Records of other partitions that it had already taken out
+for the same answer are gone then, although their positions have moved: the next commit would pass over them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from chassis.telemetry import get_logger
+
+log = get_logger()
+
+_FETCH_WAIT_MS = 2_000
+
+
+class UnreadableRecord(ConsumerRecord):  # type: ignore[misc] # aiokafka has no types
+    """Stands for records nobody here can unpack, up to and including its own offset."""
+
+
+class Reader(AIOKafkaConsumer):  # type: ignore[misc]
+    """As its parent, but `getmany` puts everything back when it fails, and steps over what cannot be unpacked.
+
+    It relies on its user committing every batch before it asks for the next.
+    """
+
+    async def getmany(
+        self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
+    ) -> dict[TopicPartition, list[Any]]:
+        """What was fetched, by partition; unreadable records as one `UnreadableRecord`."""
+        try:
+            return await self._read(*partitions, timeout_ms=timeout_ms, max_records=max_records)
+        except UnicodeDecodeError:
+            await self._put_back()
+            return await self._read_carefully(max_records or 500)
+        except KafkaError:
+            await self._put_back()
+            raise
+
+    async def _read(self, *partitions: TopicPartition, **options: Any) -> dict[TopicPartition, list[Any]]:
+        found: dict[TopicPartition, list[Any]] = await super().getmany(*partitions, **options)
+        return found
+
+    async def _put_back(self) -> None:
+        for partition in self.assignment():
+            offset = await self.committed(partition)
+            if offset is None:
+                await self.seek_to_beginning(partition)
+            else:
+                self.seek(partition, offset)
+
+    async def _read_carefully(self, most: int) -> dict[TopicPartition, list[Any]]:
+        found = {partition: await self._read_one_by_one(partition, most) for partition in self.assignment()}
+        return {partition: records for partition, records in found.items() if records}
+
+    async def _read_one_by_one(self, partition: TopicPartition, most: int) -> list[Any]:
+        """The readable records at the head of `partition`; if the very first is unreadable, what stands for it."""
+        records: list[Any] = []
+        while len(records) < most:
+            try:
+                found = await self._read(partition, timeout_ms=0 if records else _FETCH_WAIT_MS, max_records=1)
+            except UnicodeDecodeError:
+                return records or [await self._step_over(partition)]
+            if not found:
+                break
+            records += found[partition]
+        return records
+
+    async def _step_over(self, partition: TopicPartition) -> UnreadableRecord:
+        first = await self.position(partition)
+        end = await self._end_of_unreadable(partition, first)
+        self.seek(partition, end)
+        log.error("records_unreadable", topic=partition.topic, partition=partition.partition, first=first, end=end)
+        return UnreadableRecord(
+            topic=partition.topic,
+            partition=partition.partition,
+            offset=end - 1,
+            timestamp=0,
+            timestamp_type=0,
+            key=None,
+            value=None,
+            checksum=None,
+            serialized_key_size=-1,
+            serialized_value_size=-1,
+            headers=(("first-unreadable-offset", str(first).encode()),),
+        )
+
+    async def _end_of_unreadable(self, partition: TopicPartition, first: int) -> int:
+        """The first offset behind the batch that holds `first`: a read from anywhere inside unpacks it and fails."""
+        last: int = (await self.end_offsets([partition]))[partition]
+        inside, step = first, 1
+        while inside + step < last and not await self._readable_from(partition, inside + step):
+            inside, step = inside + step, step * 2
+        outside = min(inside + step, last)
+        while outside - inside > 1:
+            middle = (inside + outside) // 2
+            if await self._readable_from(partition, middle):
+                outside = middle
+            else:
+                inside = middle
+        return outside
+
+    async def _readable_from(self, partition: TopicPartition, offset: int) -> bool:
+        self.seek(partition, offset)
+        try:
+            await self._read(partition, timeout_ms=_FETCH_WAIT_MS, max_records=1)
+        except UnicodeDecodeError:
+            return False
+        return True
