@@ -84,6 +84,37 @@ class Live:
         """Our reference of every paid generation."""
         return [line.reference for line in read_lines(self.home / "sandbox")]
 
+    async def paid(self, *jobs: str) -> int:
+        """What the sandbox was paid for these jobs, in micro-units."""
+        attempts = await self.rows("provider-worker", "SELECT attempt_id FROM attempts WHERE job_id = ANY($1)", uuids(jobs))
+        ours = {str(attempt["attempt_id"]) for attempt in attempts}
+        return sum(line.amount_micros for line in read_lines(self.home / "sandbox") if line.reference in ours)
+
+    async def captured(self, *jobs: str) -> int:
+        """What the ledger has captured for these jobs, in micro-units, read from its transfers."""
+        statement = (
+            "SELECT coalesce(sum(amount_micros), 0)::bigint FROM transfer WHERE kind = 'capture' AND job_id = ANY($1)"
+        )
+        return int(await self.value("cost-ledger", statement, uuids(jobs)))
+
+    async def books_agree(self) -> None:
+        """The ledger says what the sandbox's own bill says, nothing is held any more, and debit is credit."""
+        assert await self.value("cost-ledger", "SELECT sum(reserved_micros)::bigint FROM budget") == 0
+        captured = await self.value("cost-ledger", "SELECT sum(captured_micros)::bigint FROM budget")
+        assert captured == self.bill().amount_micros
+        sums = await self.rows("cost-ledger", "SELECT sum(debit_micros)::bigint, sum(credit_micros)::bigint FROM account")
+        [[debit, credit]] = sums
+        assert debit == credit > 0
+
+    async def all_told(self) -> None:
+        """Returns when Kafka has everything that was written into an outbox."""
+
+        async def look() -> bool:
+            left = [await self.value(service, "SELECT count(*) FROM outbox") for service in SERVICES]
+            return not any(left)
+
+        await until(look, "the outboxes do not drain", within=20)
+
     def complaints(self, lines: int = 15) -> str:
         """The last errors in each service's log, for whoever reads a failed test."""
         told = [f"logs: {self.home / 'logs'}"]
@@ -132,6 +163,19 @@ async def ended(client: httpx.AsyncClient, job_id: str, *, within: float = 60.0)
     found = await until(look, f"job {job_id} did not end and settle", within=within)
     assert found is not None
     return found
+
+
+async def submit(client: httpx.AsyncClient, body: dict[str, Any], **headers: str) -> dict[str, Any]:
+    """A job that was accepted, as the answer shows it."""
+    answer = await client.post("/api/v1/jobs", json=body, headers=headers)
+    assert answer.status_code == 202, answer.text
+    job: dict[str, Any] = answer.json()
+    return job
+
+
+async def make(client: httpx.AsyncClient, body: dict[str, Any], *, within: float = 60.0) -> dict[str, Any]:
+    """A job of `body` when it has ended and its bill is settled."""
+    return await ended(client, (await submit(client, body))["id"], within=within)
 
 
 async def make_kit(client: httpx.AsyncClient) -> str:

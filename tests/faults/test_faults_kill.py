@@ -15,20 +15,13 @@ import confluent_kafka
 import httpx
 import pytest
 
-from tests.running import SERVICES, Live, start, stop, until, uuids
+from tests.running import SERVICES, Live, until, uuids
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
 JOBS = 300
 AT_ONCE = 12
 KILL_AT = (40, 180)
-
-
-@pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    running = start(tmp_path_factory.mktemp("faults"))
-    yield running
-    stop(running)
 
 
 class Load:
@@ -107,8 +100,8 @@ async def everything_happened_once(load: Load) -> None:
         await all_jobs_end(load)
         await one_asset_per_item(load)
         await one_paid_generation_per_item(load)
-        await ledger_agrees_with_the_provider(load.live)
-        await outboxes_drain(load.live)
+        await load.live.books_agree()
+        await load.live.all_told()
         await every_job_is_told_once(load)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{load.live.complaints()}") from error
@@ -147,24 +140,6 @@ async def one_paid_generation_per_item(load: Load) -> None:
     paid = Counter(load.live.paid_references())
     assert len(attempts) == JOBS
     assert [paid[str(attempt["attempt_id"])] for attempt in attempts] == [1] * JOBS
-
-
-async def ledger_agrees_with_the_provider(live: Live) -> None:
-    assert await live.value("cost-ledger", "SELECT sum(reserved_micros)::bigint FROM budget") == 0
-    captured = await live.value("cost-ledger", "SELECT sum(captured_micros)::bigint FROM budget")
-    assert captured == live.bill().amount_micros
-    debit, credit = (
-        await live.rows("cost-ledger", "SELECT sum(debit_micros)::bigint, sum(credit_micros)::bigint FROM account")
-    )[0]
-    assert debit == credit > 0
-
-
-async def outboxes_drain(live: Live) -> None:
-    async def look() -> bool:
-        left = [await live.value(service, "SELECT count(*) FROM outbox") for service in SERVICES]
-        return not any(left)
-
-    await until(look, "the outboxes do not drain", within=20)
 
 
 async def every_job_is_told_once(load: Load) -> None:
