@@ -43,7 +43,8 @@ def planned(req: GenerationRequest) -> dict[str, Any]:
         "width": req.width,
         "height": req.height,
         "format": req.format,
-        "seed": seed_of(words) if req.seed is None else req.seed,
+        # Without a seed the reference decides too, or four pictures of one prompt would be the same one.
+        "seed": seed_of(f"{req.request_id} {words}") if req.seed is None else req.seed,
         "palette": _palette(palette) if palette else ["#{:02x}{:02x}{:02x}".format(*one) for one in named_in(words)],
         "headline": str(headline)[:_LONGEST_HEADLINE] if headline else _quoted(words),
     }
