@@ -108,7 +108,7 @@ class Member:
             group_id=self.group,
             batch=True,
             max_records=MAX_RECORDS,
-            batch_timeout_ms=20,
+            batch_timeout_ms=1,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             session_timeout_ms=session,
