@@ -24,7 +24,7 @@ SUPERVISOR = "supervisor"
 
 
 def start_detached(
-    home: Path | None = None, *, port: int | None = None, env: Mapping[str, str] | None = None, timeout: float = 180.0
+    home: Path | None = None, *, port: int | None = None, env: Mapping[str, str] | None = None, timeout: float = 300.0
 ) -> StackInfo:
     """Start the system in a process of its own that goes on when this one ends; return when everything is ready.
 

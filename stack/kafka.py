@@ -99,7 +99,7 @@ class Kafka:
             raise ServerError("Kafka has not been started.")
         return self._child
 
-    async def start(self, *, timeout: float = 90.0) -> None:
+    async def start(self, *, timeout: float = 180.0) -> None:
         """Take the folder, fetch the jars and format the log if need be, return when the broker answers a metadata
         request.
 
@@ -116,7 +116,7 @@ class Kafka:
             await self.stop()
             raise
 
-    async def run(self, *, timeout: float = 90.0) -> None:
+    async def run(self, *, timeout: float = 180.0) -> None:
         """Start the broker over a folder that is already ours: the second half of ``start``, and all of a restart."""
         self._write_config(self._data)
         self._ready = False
