@@ -38,11 +38,6 @@ class Page:
     offset: int = 0
     before: UUID | None = None
 
-    @property
-    def counted(self) -> bool:
-        """Whether the jobs of this filter are counted as they come and move."""
-        return not self.labels and self.created_after is None and self.created_before is None
-
 
 def page_of(query: Sequence[tuple[str, str]]) -> Page:
     """The page that a query string asks for. Raises `Invalid` naming every parameter at fault."""

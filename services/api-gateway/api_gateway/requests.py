@@ -194,7 +194,7 @@ def translate(request: JobRequest) -> Order:
         raise _refused("/prompt", "is required where there is neither asset_type nor template")
     if request.template_version is not None and request.template is None and request.asset_type is None:
         raise _refused("/template_version", "needs a template")
-    spec = JobSpec.model_construct(
+    spec = JobSpec(
         kind=kind,
         asset_type=request.asset_type,
         prompt=request.prompt,
@@ -208,7 +208,7 @@ def translate(request: JobRequest) -> Order:
         template=request.template,
         template_version=request.template_version,
         variables=request.variables,
-        route=Route.model_construct(providers=request.route.providers, fallback=request.route.fallback),
+        route=Route(providers=request.route.providers, fallback=request.route.fallback),
         visibility=request.visibility,
         path=request.path,
         run=request.run,

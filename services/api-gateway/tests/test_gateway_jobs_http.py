@@ -437,8 +437,11 @@ async def test_lists_are_filtered_and_counted(gateway: Gateway) -> None:
     await gateway.hear_all(completed_picture(done))
     between = (await gateway.job(banner))["created_at"]
 
+    auditor = await gateway.client_of(someone("jobs:read", "tenant:read", tenant_id=gateway.who.tenant_id))
+
     async def listed(**params: str) -> tuple[list[str], int]:
         answer = await gateway.client.get("/api/v1/jobs", params=params)
+        assert (await auditor.get("/api/v1/jobs", params=params)).json() == answer.json()
         assert answer.status_code == 200, answer.text
         return [item["id"] for item in answer.json()["items"]], answer.json()["total"]
 
@@ -446,7 +449,10 @@ async def test_lists_are_filtered_and_counted(gateway: Gateway) -> None:
     assert await listed(status="queued") == ([str(banner), str(plain)], 2)
     assert await listed(status="failed") == ([], 0)
     assert await listed(kind="image", asset_type="banner") == ([str(banner)], 1)
+    assert await listed(**{"label.scene": "2"}) == ([str(banner)], 1)
     assert await listed(**{"label.scene": "2", "label.take": "3"}) == ([str(banner)], 1)
+    assert await listed(**{"label.scene": "2", "status": "queued"}) == ([str(banner)], 1)
+    assert await listed(**{"label.scene": "2", "created_before": between}) == ([], 0)
     assert await listed(**{"label.scene": "2", "label.take": "4"}) == ([], 0)
     assert await listed(created_after=between) == ([str(done), str(banner)], 2)
     assert await listed(created_before=between, status="queued") == ([str(plain)], 1)

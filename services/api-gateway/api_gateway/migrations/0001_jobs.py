@@ -99,6 +99,17 @@ _STATEMENTS = (
         PRIMARY KEY (tenant_id, user_id, kind, asset_type, status, shard)
     ) WITH (fillfactor = 50)
     """,
+    # A label is found here and not in the job's own column: an index on jsonb is of no use below row-level security.
+    """
+    CREATE TABLE job_label (
+        tenant_id uuid NOT NULL,
+        name text NOT NULL,
+        value text NOT NULL,
+        job_id uuid NOT NULL,
+        user_id uuid NOT NULL,
+        PRIMARY KEY (tenant_id, name, value, job_id) INCLUDE (user_id)
+    )
+    """,
     """
     CREATE TABLE api_key (
         id uuid PRIMARY KEY,
@@ -139,5 +150,5 @@ def upgrade() -> None:
     create_chassis_tables(op)
     for statement in _STATEMENTS:
         op.execute(statement)
-    for table in ("job", "asset", "job_total", "brand_kit"):
+    for table in ("job", "asset", "job_total", "job_label", "brand_kit"):
         enable_rls(op, table)

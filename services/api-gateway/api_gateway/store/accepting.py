@@ -43,6 +43,12 @@ _INSERT = text(
 )
 
 
+_LABEL = text(
+    "INSERT INTO job_label (tenant_id, name, value, job_id, user_id) SELECT * FROM unnest(CAST(:tenants AS uuid[]), "
+    "CAST(:names AS text[]), CAST(:values AS text[]), CAST(:jobs AS uuid[]), CAST(:users AS uuid[]))"
+)
+
+
 async def accept(conn: AsyncConnection, outbox: Outbox, submissions: Sequence[Submission]) -> list[Answer]:
     """Makes jobs of `submissions` in the transaction of `conn`: job, idempotency key and event together.
 
@@ -52,6 +58,7 @@ async def accept(conn: AsyncConnection, outbox: Outbox, submissions: Sequence[Su
     taken = await _claim(conn, group)
     created = group.to_create(taken)
     created_at = await _insert(conn, group, created)
+    await _label(conn, created)
     await outbox.add(conn, [_draft(group, submission) for submission in created])
     await add(conn, Shard.ACCEPTED, _counts(created))
     return [group.answer(submission, taken, created_at) for submission in submissions]
@@ -111,6 +118,18 @@ async def _insert(conn: AsyncConnection, group: Group, created: Sequence[Submiss
         )
     ).scalar_one()
     return made_at
+
+
+async def _label(conn: AsyncConnection, created: Sequence[Submission]) -> None:
+    rows = [
+        (submission.tenant_id, name, value, submission.job_id, submission.user_id)
+        for submission in created
+        for name, value in submission.order.spec.labels.items()
+    ]
+    if rows:
+        tenants, names, values, jobs, users = (list(column) for column in zip(*rows, strict=True))
+        labels = {"tenants": tenants, "names": names, "values": values, "jobs": jobs, "users": users}
+        await conn.execute(_LABEL, labels)
 
 
 def _draft(group: Group, submission: Submission) -> Draft:

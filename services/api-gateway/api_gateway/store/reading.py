@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -15,11 +15,13 @@ from api_gateway.paging import Page
 from api_gateway.rendering import AssetRow, JobRow, Listed
 from chassis.ids import uuid7_floor
 
-_SELECT_JOB = (
-    "SELECT id, tenant_id, user_id, kind, asset_type, brand_kit_id, request->>'prompt' AS prompt, labels, status, "
-    "stage, progress, estimated_micros, reserved_micros, actual_micros, currency, settled, view, version, created_at, "
-    "updated_at, completed_at, extract(epoch FROM now())::float8 AS now FROM job WHERE "
+_COLUMNS = (
+    "job.id, job.tenant_id, job.user_id, job.kind, job.asset_type, job.brand_kit_id, job.request->>'prompt' AS prompt, "
+    "job.labels, job.status, job.stage, job.progress, job.estimated_micros, job.reserved_micros, job.actual_micros, "
+    "job.currency, job.settled, job.view, job.version, job.created_at, job.updated_at, job.completed_at, "
+    "extract(epoch FROM now())::float8 AS now"
 )
+_SELECT_JOB = " ".join(["SELECT", _COLUMNS, "FROM job WHERE "])
 _SELECT_ASSET = (
     "SELECT id, tenant_id, user_id, job_id, url, sha256, is_public, body, extract(epoch FROM now())::float8 AS now "
     "FROM asset WHERE NOT deleted AND "
@@ -33,10 +35,19 @@ _VERSIONS = text("SELECT id, version FROM job WHERE id = ANY(:ids)")
 _ASSETS = text(_SELECT_ASSET + "job_id = :job_id AND " + _OF_TENANT + " ORDER BY place")
 _ASSET = text(_SELECT_ASSET + "id = :id AND " + _VISIBLE)
 
-_COUNTED = "SELECT coalesce(sum(jobs), 0)::bigint FROM job_total WHERE "
-_COUNT = "SELECT count(*) FROM job WHERE "
-_NEWEST = " ORDER BY id DESC LIMIT :limit OFFSET :offset"
 _PAGE = "SELECT total.n, page.* FROM ({total}) AS total(n) LEFT JOIN LATERAL ({jobs}) AS page ON true"
+_COUNTED = "SELECT coalesce(sum(jobs), 0)::bigint FROM job_total AS job WHERE {where}"
+_COUNTED_LABEL = "SELECT count(*) FROM job_label AS job WHERE name = :label_name AND value = :label_value AND {where}"
+_COUNT = "SELECT count(*) FROM {source} WHERE {where}"
+# The page is chosen by its keys alone, which the index has: rows are read only to be shown, not to be passed over.
+_JOBS_OF_PAGE = (
+    "SELECT {columns} FROM (SELECT {key} AS id FROM {source} WHERE total.n > 0 AND {where} "
+    "ORDER BY {key} DESC LIMIT :limit OFFSET :offset) AS chosen JOIN job ON job.id = chosen.id ORDER BY job.id DESC"
+)
+# Newest first is the order of both keys, so that a page is the beginning of a range of an index.
+_ALL, _ALL_KEY = "job", "job.id"
+_LABELLED = "job_label AS label JOIN job ON job.id = label.job_id"
+_LABELLED_KEY = "label.job_id"
 
 # Ids are made by the gateway's clock and times by the database's: the index is searched a little wider.
 _CLOCKS_APART = timedelta(minutes=10)
@@ -76,7 +87,7 @@ async def read_versions(conn: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID
 async def read_page(conn: AsyncConnection, tenant_id: UUID, user_id: UUID | None, page: Page) -> Listed:
     """A page of jobs, newest first, with how many there are in all and whether more follow."""
     values = _values(tenant_id, user_id, page)
-    rows = (await conn.execute(_page_statement(user_id, page), values)).all()
+    rows = (await conn.execute(_page_statement(values), values)).all()
     total = int(rows[0][0])
     jobs = [JobRow(*row[1:]) for row in rows if row[1] is not None]
     return Listed(jobs[: page.limit], total, more=len(jobs) > page.limit)
@@ -84,12 +95,15 @@ async def read_page(conn: AsyncConnection, tenant_id: UUID, user_id: UUID | None
 
 def _values(tenant_id: UUID, user_id: UUID | None, page: Page) -> dict[str, Any]:
     values: dict[str, Any] = {"tenant_id": tenant_id, "limit": page.limit + 1, "offset": page.offset}
+    labels = list((page.labels or {}).items())
     given = {
         "user_id": user_id,
         "status": page.status and page.status.value,
         "kind": page.kind and page.kind.value,
         "asset_type": page.asset_type and page.asset_type.value,
-        "labels": to_json(page.labels).decode() if page.labels else None,
+        "label_name": labels[0][0] if labels else None,
+        "label_value": labels[0][1] if labels else None,
+        "labels": to_json(page.labels).decode() if len(labels) > 1 else None,
         "created_after": page.created_after,
         "created_before": page.created_before,
         "before": page.before,
@@ -100,27 +114,36 @@ def _values(tenant_id: UUID, user_id: UUID | None, page: Page) -> dict[str, Any]
 
 
 _CONDITIONS = {
-    "user_id": "user_id = :user_id",
-    "status": "status = :status",
-    "kind": "kind = :kind",
-    "asset_type": "asset_type = :asset_type",
-    "labels": "labels @> CAST(:labels AS jsonb)",
-    "created_after": "created_at >= :created_after AND id >= :floor",
-    "created_before": "created_at < :created_before AND id < :ceiling",
+    "user_id": "job.user_id = :user_id",
+    "status": "job.status = :status",
+    "kind": "job.kind = :kind",
+    "asset_type": "job.asset_type = :asset_type",
+    "label_name": "label.tenant_id = :tenant_id AND label.name = :label_name AND label.value = :label_value",
+    "labels": "job.labels @> CAST(:labels AS jsonb)",
+    "created_after": "job.created_at >= :created_after AND {key} >= :floor",
+    "created_before": "job.created_at < :created_before AND {key} < :ceiling",
 }
 
 
-def _page_statement(user_id: UUID | None, page: Page) -> TextClause:
-    asked = {
-        "user_id": user_id,
-        "status": page.status,
-        "kind": page.kind,
-        "asset_type": page.asset_type,
-        "labels": page.labels or None,
-        "created_after": page.created_after,
-        "created_before": page.created_before,
-    }
-    where = " AND ".join([_OF_TENANT, *(_CONDITIONS[name] for name, value in asked.items() if value is not None)])
-    total = (_COUNTED if page.counted else _COUNT) + where
-    after = " AND id < :before" if page.before is not None else ""
-    return text(_PAGE.format(total=total, jobs=_SELECT_JOB + where + after + _NEWEST))
+def _page_statement(values: Mapping[str, Any]) -> TextClause:
+    """The statement for a page with these values: one text for each set of filters."""
+    filters = [name for name in _CONDITIONS if name in values]
+    source, key = (_LABELLED, _LABELLED_KEY) if "label_name" in values else (_ALL, _ALL_KEY)
+    where = _where(filters, key)
+    after = f" AND {key} < :before" if "before" in values else ""
+    jobs = _JOBS_OF_PAGE.format(columns=_COLUMNS, source=source, where=where + after, key=key)
+    return text(_PAGE.format(total=_total(filters, source, where), jobs=jobs))
+
+
+def _where(filters: Sequence[str], key: str) -> str:
+    return " AND ".join(["job.tenant_id = :tenant_id", *(_CONDITIONS[name].format(key=key) for name in filters)])
+
+
+def _total(filters: Sequence[str], source: str, where: str) -> str:
+    """The cheapest way to the number of jobs: their totals, a label's own index, or counting them."""
+    others = set(filters) - {"user_id"}
+    if others == {"label_name"}:
+        return _COUNTED_LABEL.format(where=_where([name for name in filters if name == "user_id"], ""))
+    if others <= {"status", "kind", "asset_type"}:
+        return _COUNTED.format(where=where)
+    return _COUNT.format(source=source, where=where)
