@@ -274,17 +274,19 @@ async def test_who_lost_his_lease_writes_nothing(house: House) -> None:
 
 async def test_a_leased_arrival_is_left_alone_until_its_lease_runs_out(house: House) -> None:
     await house.hear(completed([await house.stage()]))
-    claimed = await house.shelf.claim(most=10, most_bytes=1 << 30, lease_s=0.05)
-    assert await house.shelf.claim(most=10, most_bytes=1 << 30, lease_s=10) == []
+    claimed = await house.shelf.claim(most=10, most_bytes=1 << 30, lease_s=60)
+    assert await house.shelf.claim(most=10, most_bytes=1 << 30, lease_s=60) == []
     await house.shelf.renew(claimed, 600)
     [row] = await house.sql("SELECT due_at > now() + interval '500 s' AS renewed FROM arrivals")
     assert row["renewed"]
+    await house.make_due()
+    assert len(await house.shelf.claim(most=10, most_bytes=1 << 30, lease_s=60)) == 1
 
 
 async def test_a_lease_lasts_as_long_as_the_files_are_at_work(house: House) -> None:
     store = SlowStore(house)
     await house.hear(completed([await house.stage()]))
-    await Promoter(house.shelf, store, Pace(lease_s=2)).step()
+    await Promoter(house.shelf, store, Pace(lease_s=3)).step()
     assert store.taken_meanwhile == []
     assert len(await house.said(AssetStored)) == 1
 
@@ -300,7 +302,7 @@ class SlowStore(FolderStore):
     async def promote_many(
         self, promotions: Sequence[Promotion], *, verify: bool = False
     ) -> list[Promoted | StorageError]:
-        late = asyncio.get_running_loop().time() + 3
+        late = asyncio.get_running_loop().time() + 3.6
         while asyncio.get_running_loop().time() < late:
             self.taken_meanwhile += await self._house.shelf.claim(most=10, most_bytes=1 << 30, lease_s=600)
         return await super().promote_many(promotions, verify=verify)
