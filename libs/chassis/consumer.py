@@ -21,7 +21,7 @@ from chassis.dead_letters import Dead, Record, draft
 from chassis.halting import HaltLimits, HaltRule, LimitReachedError
 from chassis.ids import is_uuid7
 from chassis.inbox import claim
-from chassis.loops import Backoff
+from chassis.loops import Backoff, sleep_until
 from chassis.outbox import Outbox
 from chassis.reader import UnreadableRecord
 from chassis.telemetry import event_context, get_logger
@@ -134,6 +134,7 @@ class BatchConsumer:
         self._rule = HaltRule(limits or HaltLimits())
         self._backoff = Backoff(longest=longest_backoff)
         self._longest_backoff = longest_backoff
+        self._hurry = asyncio.Event()
         self.halted: str | None = None
         self.batches = 0
         self.alive_at = time.monotonic()
@@ -282,7 +283,14 @@ class BatchConsumer:
     async def _sleep(self, seconds: float) -> None:
         # Waiting is not deafness: the watchdog must not take it for one.
         self.alive_at = time.monotonic() + seconds
-        await asyncio.sleep(seconds)
+        await sleep_until(seconds, self._hurry)
+
+    def hurry(self, on: bool) -> None:
+        """Cuts pauses short while its consumer is being stopped; the batch is asked for again all the same."""
+        if on:
+            self._hurry.set()
+        else:
+            self._hurry.clear()
 
     def _recovered(self) -> None:
         self._backoff.reset()

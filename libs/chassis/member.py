@@ -135,12 +135,14 @@ class Member:
     async def start(self) -> None:
         """Joins the group; returns when it has answered. Raises `KafkaError` while Kafka or the topic is away."""
         self.assignment.since = self.handle.alive_at = time.monotonic()
+        self.handle.hurry(False)
         await self._subscriber.start()
         self.started = True
 
     async def stop(self) -> None:
         """Finishes the batch in hand, commits it and leaves the group."""
         self.started = False
+        self.handle.hurry(True)
         await self._subscriber.stop()
         self.assignment.on_partitions_revoked(set())
 
@@ -175,6 +177,7 @@ class Member:
         self._commit_backoff.reset()
         # FastStream would commit once more, the positions of all partitions at that.
         self._message.committed = AckStatus.ACKED
+        self._message = None
 
 
 async def _raw(message: Any) -> Any:

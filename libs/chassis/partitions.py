@@ -75,10 +75,10 @@ class Partitions:
         async with self._engine.begin() as conn:
             await conn.execute(text("SET LOCAL lock_timeout = '2s'"))
             today: date = await conn.scalar(text("SELECT (now() AT TIME ZONE 'UTC')::date"))
+            self.horizon = uuid7_floor(_midnight(today - timedelta(days=INBOX_DAYS)))
             if await conn.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LOCK}):
                 for table in _TABLES:
                     await _maintain(conn, table, today)
-        self.horizon = uuid7_floor(_midnight(today - timedelta(days=INBOX_DAYS)))
         return False
 
 

@@ -25,7 +25,7 @@ _LOCK = 0x6F7574626F78  # "outbox"
 _CHANNEL = "outbox"
 
 _SELECT = """
-SELECT n, topic, key, value, headers FROM outbox WHERE topic <> ALL($2::text[]) ORDER BY n LIMIT $1
+SELECT n, topic, key, value, headers FROM outbox WHERE n > $3 AND topic <> ALL($2::text[]) ORDER BY n LIMIT $1
 """
 _AGE = "SELECT extract(epoch FROM clock_timestamp() - created_at)::float8 FROM outbox ORDER BY n LIMIT 1"
 _MOVE = """
@@ -49,6 +49,11 @@ _SERVER_SETTINGS = {
     "tcp_keepalives_count": "3",
 }
 _AGE_INTERVAL = 1.0
+# Moved rows stay in the index until no transaction of the database is older than their removal; behind a long one each
+# look from the start would walk over all of them. So most looks begin this far behind the newest row sent, and only
+# some from the start, for rows whose transaction took its numbers long ago.
+_LOOK_BACK = 20_000
+_FULL_LOOK_INTERVAL = 5.0
 _FORWARD_INTERVAL = 0.02
 
 
@@ -64,6 +69,7 @@ class Relay:
         batch: int = 500,
         poll: float = 1.0,
         send_deadline: float = 30.0,
+        full_look: float = _FULL_LOOK_INTERVAL,
     ) -> None:
         self._dsn = raw_dsn(dsn)
         self._service = service
@@ -73,6 +79,9 @@ class Relay:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._age_read_at = float("-inf")
+        self._full_look = full_look
+        self._full_look_at = float("-inf")
+        self._newest = 0
         self.leader = False
         self.unsent_age = 0.0
         self.sent = 0
@@ -145,17 +154,25 @@ class Relay:
 
     async def _round(self, conn: Any) -> tuple[int, BaseException | None]:
         await self._read_age(conn)
-        rows = await conn.fetch(_SELECT, self._batch, self._sender.paused_topics())
+        floor = self._floor()
+        rows = await conn.fetch(_SELECT, self._batch, self._sender.paused_topics(), floor)
+        if len(rows) < self._batch and floor == 0:
+            self._full_look_at = asyncio.get_running_loop().time()
         if not rows:
             return 0, None
         sent = await self._sender.send(rows)
         await self._settle(conn, sent)
         return len(sent.acked), sent.failure
 
+    def _floor(self) -> int:
+        due = asyncio.get_running_loop().time() - self._full_look_at > self._full_look
+        return 0 if due else max(0, self._newest - _LOOK_BACK)
+
     async def _settle(self, conn: Any, sent: Sent) -> None:
         if sent.acked:
             await conn.execute(_MOVE, sent.acked)
             self.sent += len(sent.acked)
+            self._newest = max(self._newest, *sent.acked)
             metrics.RELAY_SENT.inc(len(sent.acked))
         for n, error in sent.poison:
             await conn.execute(_PARK, n, error)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+import asyncpg
 import uvloop
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -200,8 +201,7 @@ async def _start(service: Service, listeners: Listeners) -> Running:
     settings = service.settings
     live = _wire(service)
     try:
-        await migrate(settings.database_url, service.package)
-        await live.partitions.maintain()
+        await _ready_database(live)
         for resource in service.resources:
             await resource.start()
             live.started.append(resource)
@@ -221,6 +221,23 @@ async def _start(service: Service, listeners: Listeners) -> Running:
     live.health.starting = False
     log.info("service_started", service=service.name)
     return live
+
+
+async def _ready_database(live: Running) -> None:
+    settings = live.service.settings
+    try:
+        await migrate(settings.database_url, live.service.package)
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+        raise StartError([f"{variable(type(settings), 'database_url')}: the database refuses us: {error}"]) from error
+    except OSError as error:
+        # Not a setting to mend first of all: whoever supervises this process is to start it again.
+        log.critical("database_unreachable", error=str(error))
+        raise SystemExit(1) from error
+    try:
+        await live.partitions.maintain()
+    except Exception as error:
+        # The default partitions take what comes until the loop has made the days.
+        log.warning("partitions_not_made", error=repr(error))
 
 
 def _wire(service: Service) -> Running:

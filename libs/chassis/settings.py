@@ -77,6 +77,15 @@ class ServiceSettings(BaseSettings):
     def _is_postgres(cls, value: str) -> str:
         return check_dsn(value)
 
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _are_addresses(cls, value: str) -> str:
+        for address in value.split(","):
+            host, _, port = address.strip().rpartition(":")
+            if not host or not port.isdigit():
+                raise ValueError(f"{address.strip()!r} is not host:port")
+        return value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: Any) -> Any:

@@ -12,9 +12,12 @@ from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from chassis import tracing
 from chassis.consumer import BatchConsumer, RedeliverError, Subscription
 from chassis.database import make_engine
 from chassis.errors import Transient
@@ -81,6 +84,7 @@ class Shop:
         self.calls: list[tuple[str, list[int]]] = []
         self.topic = topic
         self.commits = 0
+        self.repeats = False
 
     def consumer(self, **options: Any) -> BatchConsumer:
         hears: dict[type[Event], Any] = {AskedFromOutside: self.on_ordered}
@@ -112,6 +116,9 @@ class Shop:
         for number in numbers:
             if number in self.breaks_on:
                 raise self.breaks_on[number]
+        if self.repeats:
+            drafts = [Draft(Refused(number=1), e.subject, e.tenant_id, traceparent=e.traceparent) for e in events]
+            await self.outbox.add(conn, drafts)
 
     async def written(self, what: str = "ordered") -> list[int]:
         async with self.engine.connect() as conn:
@@ -468,3 +475,29 @@ async def test_what_an_event_causes_carries_its_trace(shop: Shop) -> None:
     await shop.consumer()([order(13, traceparent=cause)])
     (dead,) = await shop.dead()
     assert dead["headers_of_it"]["traceparent"] == cause
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    exporter = InMemorySpanExporter()
+    tracing.setup_tracing("test", None, processor=SimpleSpanProcessor(exporter))
+    yield exporter
+    tracing.shutdown_tracing()
+
+
+async def test_a_sampled_trace_goes_from_the_request_through_the_handler_to_what_it_says(
+    shop: Shop, spans: InMemorySpanExporter
+) -> None:
+    shop.repeats = True
+    with tracing.span("POST /jobs"):
+        request = tracing.current_traceparent()
+    await shop.consumer()([order(1, traceparent=request), order(2)])
+    asked, handled = spans.get_finished_spans()
+    assert asked.context is not None
+    assert handled.context is not None
+    assert handled.parent is not None
+    assert handled.parent.span_id == asked.context.span_id
+    first, second = await shop.said(Refused.type)
+    trace, parent = f"{asked.context.trace_id:032x}", f"{handled.context.span_id:016x}"
+    assert first["headers_of_it"]["traceparent"] == f"00-{trace}-{parent}-01"
+    assert "traceparent" not in second["headers_of_it"]

@@ -267,3 +267,20 @@ async def test_when_the_database_goes_away_the_relay_comes_back(
         await say(engine, topic, [("job", b"afterwards")])
         await all_sent(engine)
     assert [record.value for record in await read_topic(kafka_bootstrap, topic)] == [b"afterwards"]
+
+
+async def test_a_row_whose_number_was_taken_long_before_its_commit_is_found(
+    engine: AsyncEngine, database: str, kafka_bootstrap: str, kafka_topic: TopicFactory
+) -> None:
+    topic = kafka_topic("relay")
+    statement = text(
+        "INSERT INTO outbox (n, id, topic, key, value, headers) OVERRIDING SYSTEM VALUE "
+        "VALUES (:n, :id, :topic, 'job', :value, '{}')"
+    )
+    async with relaying(database, kafka_bootstrap, full_look=0.3):
+        for number in (1_000_000, 17):
+            async with engine.begin() as conn:
+                value = str(number).encode()
+                await conn.execute(statement, {"n": number, "id": uuid7(), "topic": topic, "value": value})
+            await all_sent(engine)
+    assert [record.value for record in await read_topic(kafka_bootstrap, topic)] == [b"1000000", b"17"]

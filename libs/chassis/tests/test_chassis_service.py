@@ -256,3 +256,12 @@ async def test_a_service_that_waits_for_its_database_can_be_ended(package: Path,
         process.send_signal(signal.SIGTERM)
         code, *_ = await ended(process, within=10)
     assert code == 0
+
+
+async def test_a_database_that_does_not_exist_is_said_in_words(package: Path, environ: dict[str, str]) -> None:
+    environ["TOY_DATABASE_URL"] += "_missing"
+    async with started(package, environ) as process:
+        code, _, errors = await ended(process)
+    assert code == 2
+    assert "TOY_DATABASE_URL: the database refuses us" in errors
+    assert "does not exist" in errors

@@ -75,6 +75,11 @@ def test_other_forms_of_database_urls_are_taken(dsn: str) -> None:
     assert read(Settings, {**ENVIRON, "SHOP_DATABASE_URL": dsn}).database_url == dsn
 
 
+def test_brokers_without_a_port_are_refused() -> None:
+    with pytest.raises(StartError, match="'other' is not host:port"):
+        read(Settings, {**ENVIRON, "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092,other"})
+
+
 def test_an_empty_variable_counts_as_not_set() -> None:
     assert read(Settings, {**ENVIRON, "OTEL_EXPORTER_OTLP_ENDPOINT": ""}).otlp_endpoint is None
 
