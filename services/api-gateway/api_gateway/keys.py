@@ -111,9 +111,17 @@ class KnownKeys:
         self._entries = alive if len(alive) < self.limit else {}
 
 
-def checked_scopes(scopes: Sequence[str]) -> list[str]:
-    """`scopes`, once each. Raises ValueError naming those there are not."""
+def grant(granter: Principal, user_id: UUID | None, scopes: Sequence[str]) -> Principal:
+    """Whose a new key is. Nobody gives away more than he has, and only `admin` gives keys to others.
+
+    Raises PermissionError saying what he lacks, ValueError for a scope there is not.
+    """
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown:
-        raise ValueError(f"there is no scope {', '.join(unknown)}")
-    return sorted(set(scopes))
+        raise ValueError(f"there is no scope {', '.join(unknown)}; there are {', '.join(SCOPES)}")
+    missing = sorted(scope for scope in scopes if not granter.may(scope))
+    if missing:
+        raise PermissionError(f"this key lacks {', '.join(missing)} and cannot give it away")
+    if user_id not in {None, granter.user_id} and not granter.may("admin"):
+        raise PermissionError("only a key with the scope admin makes keys for other users")
+    return Principal(granter.tenant_id, user_id or granter.user_id, frozenset(scopes))

@@ -92,6 +92,34 @@ async def test_a_key_does_only_what_its_scopes_allow(gateway: Gateway) -> None:
     assert (await writer.post("/api/v1/jobs/bulk", json={"jobs": [IMAGE]})).status_code == 202
 
 
+async def test_an_administrator_makes_lists_and_revokes_keys(gateway: Gateway) -> None:
+    admin = await gateway.client_of(someone("admin", tenant_id=gateway.who.tenant_id))
+    made = await admin.post("/api/v1/keys", json={"scopes": ["jobs:read"], "expires_in_seconds": 60})
+    assert made.status_code == 201, made.text
+    client = gateway.speaking(f"Bearer {made.json()['key']}")
+    assert (await client.get("/api/v1/jobs")).status_code == 200
+    assert (await client.post("/api/v1/jobs", json=IMAGE)).status_code == 403
+
+    listed = await admin.get("/api/v1/keys")
+    assert listed.json()["total"] == 3
+    assert made.json()["key"] not in listed.text
+    path = f"/api/v1/keys/{made.json()['id']}"
+    stranger = await gateway.client_of(someone("admin"))
+    assert (await stranger.delete(path)).status_code == 404
+    assert [(await admin.delete(path)).status_code for _ in range(2)] == [204, 404]
+    assert (await client.get("/api/v1/jobs")).status_code == 401
+
+
+async def test_nobody_gives_away_more_than_he_has(gateway: Gateway) -> None:
+    plain = await gateway.client.post("/api/v1/keys", json={"scopes": ["jobs:read"]})
+    admin = await gateway.client_of(someone("admin", tenant_id=gateway.who.tenant_id))
+    unknown = await admin.post("/api/v1/keys", json={"scopes": ["everything"]})
+    empty = await admin.post("/api/v1/keys", json={"scopes": []})
+
+    assert [answer.status_code for answer in (plain, unknown, empty)] == [403, 422, 422]
+    assert unknown.json()["errors"][0]["pointer"] == "/scopes"
+
+
 async def test_another_tenant_sees_nothing_at_any_door(gateway: Gateway) -> None:
     job_id = await gateway.make(labels={"scene": "1"})
     await gateway.hear_all(completed_picture(job_id))

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_gateway.keys import KnownKeys, Principal, StoredKey, digest_of, looks_like_key, matching, new_key, prefix_of
+from api_gateway.keys import (
+    KnownKeys,
+    Principal,
+    StoredKey,
+    digest_of,
+    grant,
+    looks_like_key,
+    matching,
+    new_key,
+    prefix_of,
+)
 from api_gateway.money import decimal, micros
 from api_gateway.paging import cursor_of, page_of
 from api_gateway.requests import GenerateRequest, JobRequest, translate
@@ -65,6 +75,18 @@ def test_admin_may_everything_and_reads_all_of_the_tenant() -> None:
     assert SOMEONE_ELSE.reader is None
     assert not WHO.may("jobs:write")
     assert WHO.reader == WHO.user_id
+
+
+def test_a_grant_is_never_more_than_the_granter_has() -> None:
+    reader = Principal(uuid7(), uuid7(), frozenset({"jobs:read", "assets:read"}))
+
+    assert grant(reader, None, ["jobs:read"]) == Principal(reader.tenant_id, reader.user_id, frozenset({"jobs:read"}))
+    with pytest.raises(PermissionError, match="jobs:write"):
+        grant(reader, None, ["jobs:read", "jobs:write"])
+    with pytest.raises(PermissionError, match="admin"):
+        grant(reader, uuid7(), ["jobs:read"])
+    with pytest.raises(ValueError, match="everything"):
+        grant(SOMEONE_ELSE, None, ["everything"])
 
 
 @given(st.decimals(min_value=0, max_value=10**9, places=6))

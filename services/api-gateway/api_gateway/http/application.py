@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from api_gateway.http.authentication import Authenticator
 from api_gateway.http.brand_kits import BrandKits, Kits
 from api_gateway.http.describing import describe
+from api_gateway.http.keys import Keys
 from api_gateway.http.making import Making
 from api_gateway.http.reading import Reading
 from api_gateway.rendering import Sign
@@ -50,6 +51,7 @@ def make(
     app.include_router(reading.router())
     app.include_router(BrandKits(kits, auth).router())
     app.include_router(reading.asset_router())
+    app.include_router(Keys(engine, auth).router())
     _serve_contract(app)
     _answer_database_trouble(app)
     describe(app)

@@ -35,14 +35,16 @@ _VERSIONS = text("SELECT id, version FROM job WHERE id = ANY(:ids)")
 _ASSETS = text(_SELECT_ASSET + "job_id = :job_id AND " + _OF_TENANT + " ORDER BY place")
 _ASSET = text(_SELECT_ASSET + "id = :id AND " + _VISIBLE)
 
-_PAGE = "SELECT total.n, page.* FROM ({total}) AS total(n) LEFT JOIN LATERAL ({jobs}) AS page ON true"
+_PAGE = (
+    "SELECT total.n, page.* FROM ({total}) AS total(n) LEFT JOIN LATERAL ({jobs}) AS page ON true ORDER BY page.id DESC"
+)
 _COUNTED = "SELECT coalesce(sum(jobs), 0)::bigint FROM job_total AS job WHERE {where}"
 _COUNTED_LABEL = "SELECT count(*) FROM job_label AS job WHERE name = :label_name AND value = :label_value AND {where}"
 _COUNT = "SELECT count(*) FROM {source} WHERE {where}"
 # The page is chosen by its keys alone, which the index has: rows are read only to be shown, not to be passed over.
 _JOBS_OF_PAGE = (
     "SELECT {columns} FROM (SELECT {key} AS id FROM {source} WHERE total.n > 0 AND {where} "
-    "ORDER BY {key} DESC LIMIT :limit OFFSET :offset) AS chosen JOIN job ON job.id = chosen.id ORDER BY job.id DESC"
+    "ORDER BY {key} DESC LIMIT :limit OFFSET :offset) AS chosen JOIN job ON job.id = chosen.id"
 )
 # Newest first is the order of both keys, so that a page is the beginning of a range of an index.
 _ALL, _ALL_KEY = "job", "job.id"
