@@ -1,13 +1,15 @@
-"""A plugin of pytest, registered in the root conftest: one running system for all tests that look at it from outside."""
+"""A plugin of pytest, registered in the root conftest: one running system for all tests that look from outside."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    import httpx
+
     from tests.running import Live
 
 
@@ -19,3 +21,21 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     running = start(tmp_path_factory.mktemp("live"))
     yield running
     stop(running)
+
+
+@pytest.fixture
+async def owner(live: Live) -> AsyncIterator[httpx.AsyncClient]:
+    """Plain HTTP to the gateway with the system's own key."""
+    async with live.client() as client:
+        yield client
+
+
+@pytest.fixture
+async def stranger(live: Live) -> AsyncIterator[httpx.AsyncClient]:
+    """Plain HTTP to the gateway, or wherever an address leads, without any key."""
+    import httpx
+
+    async with httpx.AsyncClient(
+        base_url=live.info.gateway, timeout=30, trust_env=False, follow_redirects=True
+    ) as client:
+        yield client

@@ -86,7 +86,9 @@ class Live:
 
     async def paid(self, *jobs: str) -> int:
         """What the sandbox was paid for these jobs, in micro-units."""
-        attempts = await self.rows("provider-worker", "SELECT attempt_id FROM attempts WHERE job_id = ANY($1)", uuids(jobs))
+        attempts = await self.rows(
+            "provider-worker", "SELECT attempt_id FROM attempts WHERE job_id = ANY($1)", uuids(jobs)
+        )
         ours = {str(attempt["attempt_id"]) for attempt in attempts}
         return sum(line.amount_micros for line in read_lines(self.home / "sandbox") if line.reference in ours)
 
@@ -102,7 +104,9 @@ class Live:
         assert await self.value("cost-ledger", "SELECT sum(reserved_micros)::bigint FROM budget") == 0
         captured = await self.value("cost-ledger", "SELECT sum(captured_micros)::bigint FROM budget")
         assert captured == self.bill().amount_micros
-        sums = await self.rows("cost-ledger", "SELECT sum(debit_micros)::bigint, sum(credit_micros)::bigint FROM account")
+        sums = await self.rows(
+            "cost-ledger", "SELECT sum(debit_micros)::bigint, sum(credit_micros)::bigint FROM account"
+        )
         [[debit, credit]] = sums
         assert debit == credit > 0
 
