@@ -157,9 +157,9 @@ def rays(canvas: Canvas) -> Picture:
             pen.polygon([(x * scale, y * scale) for x, y in [(fx, fy), *ends]], fill=255)
 
     pasted(picture, beam, canvas.sharp_mask(draw))
-    far = smooth((canvas.focus_distance() - 0.45) / 1.3) * 0.9
+    far = smooth((canvas.focus_distance() - 0.6) / 1.2) * 0.75
     pasted(picture, deep, canvas.soft_mask(far))
-    glow = smooth(1 - canvas.focus_distance() / 0.6) * 0.6
+    glow = smooth(1 - canvas.focus_distance() / 0.5) * 0.5
     pasted(picture, tinted(voices[0], 0.3), canvas.soft_mask(glow))
     radius = canvas.short * 0.235
     pasted(picture, canvas.palette.paper, canvas.disc_mask(fx, fy, radius * 1.07))
