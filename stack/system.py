@@ -151,7 +151,12 @@ class System:
             await self._start(name, server, server.start)
 
     async def _start_service(self, spec: ServiceSpec, plan: Plan, shared: Mapping[str, str], url: str) -> None:
-        own = {f"{spec.prefix}DATABASE_URL": url, f"{spec.prefix}INTERNAL_PORT": str(plan.ports[spec.internal])}
+        own = {
+            f"{spec.prefix}DATABASE_URL": url,
+            f"{spec.prefix}INTERNAL_PORT": str(plan.ports[spec.internal]),
+            # There is one process of each service here, so the next one may take its predecessor's place at once.
+            f"{spec.prefix}CONSUMER_INSTANCE": spec.name,
+        }
         if spec.public is not None:
             own[f"{spec.prefix}HTTP_PORT"] = str(plan.ports[spec.public])
         service = Service(

@@ -36,6 +36,7 @@ class Consumers:
         times: WatchTimes | None = None,
         limits: HaltLimits | None = None,
         drain_seconds: float = 15.0,
+        instance: str | None = None,
     ) -> None:
         times = times or WatchTimes()
         broker = make_broker(bootstrap, client_id=service, drain_seconds=drain_seconds)
@@ -46,6 +47,7 @@ class Consumers:
                 BatchConsumer(engine, outbox, subscription, service=service, horizon=horizon, limits=limits),
                 service=service,
                 session_seconds=times.session,
+                instance=instance,
             )
             for subscription in subscriptions
         ]

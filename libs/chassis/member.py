@@ -93,7 +93,14 @@ class Member:
     """One subscription's member of its group `<service>.<topic>`: start, stop, rebuild, and what can be seen of it."""
 
     def __init__(
-        self, broker: KafkaBroker, topic: Topic, handle: BatchConsumer, *, service: str, session_seconds: float = 10.0
+        self,
+        broker: KafkaBroker,
+        topic: Topic,
+        handle: BatchConsumer,
+        *,
+        service: str,
+        session_seconds: float = 10.0,
+        instance: str | None = None,
     ) -> None:
         self.topic = topic.name
         self.group = f"{service}.{topic.name}"
@@ -106,6 +113,7 @@ class Member:
         self._subscriber = broker.subscriber(
             topic.name,
             group_id=self.group,
+            group_instance_id=instance,
             batch=True,
             max_records=MAX_RECORDS,
             batch_timeout_ms=1,

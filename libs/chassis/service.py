@@ -261,6 +261,7 @@ def _wire(service: Service) -> Running:
         times=WatchTimes(silence=settings.consumer_silence_seconds, session=settings.consumer_session_seconds),
         limits=HaltLimits(enabled=not settings.dead_letter_without_limit),
         drain_seconds=settings.drain_seconds / 2,
+        instance=settings.consumer_instance,
     )
     health.live_when(lambda: [consumers.given_up.result()] if consumers.given_up.done() else [])
     if service.needs_kafka:

@@ -66,6 +66,13 @@ class ServiceSettings(BaseSettings):
     consumer_session_seconds: float = Field(
         default=10.0, gt=0, description="Kafka session timeout: how long a killed consumer holds its partitions"
     )
+    consumer_instance: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="a name by which a restarted process takes its partitions back at once; never the same for two "
+        "processes of a service that run together",
+    )
     dead_letter_without_limit: bool = Field(
         default=False, description="lets halted consumers set every failing record aside; for one restart, knowingly"
     )
