@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, SecretStr
 
-from chassis.http import Context, require_context
+from chassis.http import require_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +37,10 @@ class Providers(BaseModel):
 
 def internal_routes(providers: Mapping[str, ProviderFacts], secret: SecretStr) -> APIRouter:
     """`GET /v1/providers`."""
-    router = APIRouter(prefix="/v1")
+    router = APIRouter(prefix="/v1", dependencies=[Depends(require_context(secret))])
 
     @router.get("/providers")
-    async def list_providers(_: Annotated[Context, Depends(require_context(secret))]) -> Providers:
+    async def list_providers() -> Providers:
         """Every configured provider, what it makes, and whether it can be used."""
         return Providers(
             items=[

@@ -29,6 +29,7 @@ from provider_worker.adapters.interface import (
     JobRef,
     MediaKind,
     Op,
+    ProviderAdapter,
     ProviderError,
     Status,
 )
@@ -222,7 +223,6 @@ class Worker:
     leases: Leases
     upkeep: Upkeep
     bills: Bills
-    painters: Mapping[str, Painter]
     pictures: Believing
 
     async def hear(self, *events: CloudEvent[Any]) -> None:
@@ -279,16 +279,20 @@ class Worker:
         raise AssertionError("items are left unfinished")
 
 
+def priced(provider: ProviderAdapter) -> int:
+    return provider.price if isinstance(provider, Painter) else PRICE
+
+
 def worker(
     engine: AsyncEngine,
     objects: ObjectStore,
-    *painters: Painter,
+    *painters: ProviderAdapter,
     routes: RouteTable | None = None,
     hands: int = 64,
     lease_s: float = 30.0,
 ) -> Worker:
-    by_name = {painter.name: painter for painter in painters or (Painter(),)}
-    routes = routes or table(*(Offer(name, "paint-1", painter.price) for name, painter in by_name.items()))
+    by_name: dict[str, ProviderAdapter] = {painter.name: painter for painter in painters or (Painter(),)}
+    routes = routes or table(*(Offer(name, "paint-1", priced(painter)) for name, painter in by_name.items()))
     outbox = Outbox("/services/provider-worker")
     store = TaskDatabase(engine, outbox, currency=routes.currency, price_version=routes.price_version)
     leases = Leases(store, lease_s=lease_s)
@@ -307,7 +311,6 @@ def worker(
         leases=leases,
         upkeep=Upkeep(store, objects, claimer.ready),
         bills=Bills(store, production, pictures, grace_s=0.0),
-        painters=by_name,
         pictures=pictures,
     )
 

@@ -51,6 +51,7 @@ class Claimer:
             if (free := self._free()) <= 0:
                 break
             since = self._leases.now()
+            crash.point("worker.before_intent")
             claimed = await self._store.claim(pool, free, self._leases.lease_s)
             crash.point("worker.after_intent")
             if claimed.tasks:
