@@ -15,7 +15,8 @@ from api_gateway.projection import JobState, state
 from schemas.cloudevents import CloudEvent
 from schemas.event import Event
 from schemas.parts import Kind
-from tests.gateway_services_model import JOB, USER, CancelRequested
+from tests.gateway_model_events import JOB, USER
+from tests.gateway_services_model import CancelRequested
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 TENANT = UUID("01890000-0000-7000-8000-0000000000c1")

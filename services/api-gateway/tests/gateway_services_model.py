@@ -17,15 +17,10 @@ from hypothesis import strategies as st
 from schemas.event import Event
 from schemas.events import (
     AssetDeleted,
-    AssetStored,
     AssetStoreFailed,
     AssetVisibilityChanged,
     BudgetRefused,
-    CostRecorded,
     CostReserved,
-    GenerationCancelled,
-    GenerationCompleted,
-    GenerationFailed,
     GenerationProgressed,
     GenerationQuoted,
     GenerationSettled,
@@ -36,21 +31,25 @@ from schemas.events import (
 )
 from schemas.parts import (
     AssetContext,
-    Billing,
     ErrorCode,
-    Fit,
     Kind,
-    Lineage,
-    Output,
-    PreparedItem,
     QuotedItem,
-    Stage,
+)
+from tests.gateway_model_events import (
+    JOB,
+    USER,
+    asset,
+    asset_stored,
+    billing,
+    cancelled,
+    completed,
+    failed,
+    output,
+    prepared_item,
+    recorded,
 )
 
-JOB = UUID("01890000-0000-7000-8000-0000000000a1")
-USER = UUID("01890000-0000-7000-8000-0000000000b1")
 PRICE = 40_000
-HASH = "ab" * 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,17 +188,7 @@ class _Services:
 
     def stop(self, item: _Item) -> None:
         self.end(item, "cancelled", 0)
-        self.told.append(
-            GenerationCancelled(
-                job_id=JOB,
-                item=item.number,
-                attempt=item.attempt,
-                code=self.stop_code(),
-                message="stopped",
-                stage=Stage.GENERATING,
-                billing=Billing(state="none"),
-            )
-        )
+        self.told.append(cancelled(item, self.stop_code()))
 
     def end(self, item: _Item, how: str, bill: int | None) -> None:
         """The item's last event; `bill` is None while nobody knows what it cost."""
@@ -295,19 +284,7 @@ class _Services:
         item.primary, item.waiting = 1, set(numbers)
         self.uploads += [(item.number, item.attempt, number, False) for number in numbers]
         self.end(item, "completed", bill)
-        self.told.append(
-            GenerationCompleted(
-                job_id=JOB,
-                item=item.number,
-                attempt=item.attempt,
-                outputs=[output(number, "primary" if number == 1 else "variant") for number in numbers],
-                fit=Fit(native_width=8, native_height=8, method="none"),
-                billing=billing(bill),
-                logical_name=f"item-{item.number}",
-                lineage=lineage(f"p{item.attempt}"),
-                asset_context=AssetContext(user_id=USER, kind=Kind.IMAGE),
-            )
-        )
+        self.told.append(completed(item, numbers, bill))
 
     def break_off(self, item: _Item) -> None:
         again = item.attempt < 3 and not self.worker_knows and self.random.random() < 0.5
@@ -334,18 +311,7 @@ class _Services:
             return
         self.bills.pop(0)
         self.captured += bill
-        self.told.append(
-            CostRecorded(
-                job_id=JOB,
-                item=number,
-                attempt=attempt,
-                captured_micros=bill,
-                released_micros=0,
-                currency="USD",
-                provider="p",
-                model="m",
-            )
-        )
+        self.told.append(recorded(number, attempt, bill))
 
     def settle(self) -> None:
         number, attempt = self.pending.pop(0)
@@ -419,103 +385,3 @@ def histories(draw: st.DrawFn, *, cancel: bool | None = None) -> History:
         step += 1
     ended = {item.number: item.ended or "" for item in services.items.values()}
     return History(tuple(services.told), ended, services.rejected, services.captured)
-
-
-def asset(item: int, attempt: int, number: int) -> UUID:
-    """The asset id of an output: the same for the same output."""
-    return UUID(f"01890000-0000-7000-8000-{item:04x}{attempt:04x}{number:04x}")
-
-
-def asset_stored(
-    item: int, attempt: int = 1, number: int = 1, *, late: bool = False, public: bool = True
-) -> AssetStored:
-    """An output that storage-service kept."""
-    asset_id = asset(item, attempt, number)
-    return AssetStored(
-        job_id=JOB,
-        item=item,
-        attempt=attempt,
-        output=number,
-        role="primary" if number in {1, 9} else "variant",
-        asset_id=asset_id,
-        revision=1,
-        version=1,
-        user_id=USER,
-        kind=Kind.IMAGE,
-        logical_name=f"item-{item}",
-        url=f"https://assets.test/asset/{asset_id}",
-        sha256=HASH,
-        file_size=1000,
-        mime="image/png",
-        width=8,
-        height=8,
-        is_public=public,
-        late=late,
-    )
-
-
-def prepared_item(number: int, *, blank: bool = False) -> PreparedItem:
-    """One item of PromptsPrepared."""
-    return PreparedItem(
-        number=number,
-        logical_name=f"item-{number}",
-        prompt="" if blank else "a fox",
-        kind=Kind.IMAGE,
-        width=8,
-        height=8,
-        format="png",
-        template="plain",
-        template_version="1.0",
-        template_sha256=HASH,
-        prompt_sha256=HASH,
-        blank=blank,
-    )
-
-
-def output(number: int, role: str) -> Output:
-    """A staged output."""
-    return Output.model_validate(
-        {
-            "number": number,
-            "role": role,
-            "staged_key": f"staging/{number}",
-            "sha256": HASH,
-            "content_sha256": HASH,
-            "size": 1000,
-            "mime": "image/png",
-        }
-    )
-
-
-def lineage(provider: str) -> Lineage:
-    """Which prompt and route made it."""
-    return Lineage(
-        template="plain",
-        template_version="1.0",
-        template_sha256=HASH,
-        prompt_sha256=HASH,
-        provider=provider,
-        model="m",
-    )
-
-
-def billing(bill: int | None) -> Billing:
-    """Nothing, an amount, or (None) not known yet."""
-    if bill is None:
-        return Billing(state="pending")
-    return Billing(state="final", amount_micros=bill) if bill else Billing(state="none")
-
-
-def failed(item: _Item, code: ErrorCode, message: str, *, final: bool, bill: int | None) -> GenerationFailed:
-    return GenerationFailed(
-        job_id=JOB,
-        item=item.number,
-        attempt=item.attempt,
-        code=code,
-        message=message,
-        stage=Stage.GENERATING,
-        final=final,
-        billing=billing(bill),
-        provider=f"p{item.attempt}" if item.attempt else None,
-        model="m" if item.attempt else None,
-    )
