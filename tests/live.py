@@ -10,15 +10,27 @@ import pytest
 if TYPE_CHECKING:
     import httpx
 
+    from tests.collector import Collector
     from tests.running import Live
 
 
 @pytest.fixture(scope="session")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def collector() -> Iterator[Collector]:
+    """Where the running system sends its spans."""
+    from tests.collector import Collector
+
+    listening = Collector()
+    listening.start()
+    yield listening
+    listening.stop()
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Live]:
     """The whole system, started when the first test asks for it, ended with the session."""
     from tests.running import start, stop
 
-    running = start(tmp_path_factory.mktemp("live"))
+    running = start(tmp_path_factory.mktemp("live"), collector.endpoint)
     yield running
     stop(running)
 

@@ -30,6 +30,9 @@ SETTINGS = {
     "PROVIDER_WORKER_IMAGES_PER_TENANT": "16",
     "PROVIDER_WORKER_LEASE_SECONDS": "5",
     "API_GATEWAY_CANCEL_PATIENCE_SECONDS": "5",
+    # Only what a test asks for is traced.
+    "OTEL_TRACES_SAMPLER": "parentbased_always_off",
+    "OTEL_BSP_SCHEDULE_DELAY": "200",
 }
 
 
@@ -135,9 +138,9 @@ def _is_complaint(line: str) -> bool:
         return "ERROR" in line or "Traceback" in line
 
 
-def start(home: Path) -> Live:
-    """Starts the whole system on free ports."""
-    start_detached(home, port=0, env=SETTINGS, timeout=180)
+def start(home: Path, collector: str) -> Live:
+    """Starts the whole system on free ports; its spans go to the OTLP endpoint `collector`."""
+    start_detached(home, port=0, env={**SETTINGS, "OTEL_EXPORTER_OTLP_ENDPOINT": collector}, timeout=180)
     return Live(home)
 
 
