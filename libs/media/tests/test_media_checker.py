@@ -161,7 +161,7 @@ def _process(number: int) -> psutil.Process | None:
 
 async def test_cpu_and_memory_of_a_child_end_at_their_limits(tmp_path: Path) -> None:
     children = Children(workers=1, limits=Limits(memory=500 << 20, cpu_s=1))
-    with pytest.raises(ChildrenFailed):
+    with pytest.raises(ChildrenFailed, match="died in spin"):
         await children.run(60, spin)
     with pytest.raises(ChildrenFailed, match="memory"):
         await children.run(30, allocate, 600 << 20)

@@ -126,7 +126,7 @@ def orbs(canvas: Canvas) -> Picture:
         x, y = _near_focus(canvas, (0.38 + 0.06 * number) * canvas.random.uniform(0.95, 1.15), number)
         balls.append((x, y, size * radius, voices[(number + 1) % len(voices)]))
     for x, y, radius, colour in sorted(balls, key=lambda ball: ball[2]):
-        free = min(radius, canvas.room(x, y) * 0.93)
+        free = min(radius, canvas.room(x, y) * 0.82)
         if free > size * 0.02:
             _shadow(canvas, picture, (x, y), free, 0.16 if light_ground else 0.34)
             _ball(picture, (x, y), free, colour)
