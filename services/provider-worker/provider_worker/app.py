@@ -40,6 +40,7 @@ from schemas.topics import GENERATIONS, PROVIDER_WORKER
 REVIVE_EVERY_S = 0.25
 BILLS_EVERY_S = 5.0
 QUOTES_EVERY_S = 10.0
+FORGOTTEN_EVERY_S = 30.0
 SWEEP_EVERY_S = 600.0
 HAND_BACK_AFTER_S = 2.0
 
@@ -106,6 +107,7 @@ def build(settings: Settings) -> Service:
             Loop("revive", upkeep.revive, idle=REVIVE_EVERY_S),
             Loop("bills", bills.step, idle=BILLS_EVERY_S),
             Loop("quotes", upkeep.ask_again, idle=QUOTES_EVERY_S),
+            Loop("forgotten-turns", upkeep.announce_forgotten, idle=FORGOTTEN_EVERY_S),
             Loop("staged-sweep", upkeep.sweep, idle=SWEEP_EVERY_S),
         ],
         resources=[_Hands(leases, providers, checker, objects)],

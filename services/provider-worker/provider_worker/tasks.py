@@ -99,7 +99,8 @@ class Task:
     `attempt_id` is our reference at the provider, `calls` counts the present call too. `time_left` is what remains of
     the attempt's deadline, `unknown_s` how long ago its call was written down at `intent_at`, in seconds. `resuming`
     says that an earlier holder of the lease may have called the provider and left no outcome; `external` (the
-    reference to poll) and `staged` are what it left.
+    reference to poll) and `staged` are what it left. `cancelled`: its job was stopped meanwhile, so that nothing new is
+    sent for it.
     """
 
     id: int
@@ -118,6 +119,7 @@ class Task:
     tried: frozenset[str]
     time_left: float
     resuming: bool
+    cancelled: CancelReason | None = None
     external: Mapping[str, Any] | None = None
     staged: Staged | None = None
 

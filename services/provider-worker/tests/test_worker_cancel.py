@@ -192,6 +192,22 @@ async def test_what_a_vanished_holder_may_have_sent_is_looked_up_before_it_is_ca
     assert not painter.calls
 
 
+async def test_what_a_vanished_holder_never_sent_is_cancelled_and_not_sent(home: Home) -> None:
+    painter = Painter()
+    here = home.worker(painter)
+    job = prepared()
+    await here.hear(envelope(job))
+    await here.reserve()
+    await here.store.claim(Pool("painter/image", 5, 60.0), 1, 30.0)
+    await home.rows("UPDATE tasks SET lease_until = now() - interval '1 s'")
+    await here.upkeep.revive()
+    await here.hear(envelope(stop(job.job_id)))
+    await here.finish()
+    [cancelled] = await home.said(GenerationCancelled)
+    assert (cancelled.attempt, cancelled.code, cancelled.billing.state) == (1, ErrorCode.CANCELLED, "none")
+    assert not painter.calls
+
+
 async def test_a_cancel_after_the_end_changes_nothing(home: Home) -> None:
     here = home.worker()
     job = prepared()

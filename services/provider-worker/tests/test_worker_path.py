@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from objects import ObjectMissing
 from provider_worker.adapters.interface import (
     Artifact,
-    Cost,
     GenerationRequest,
     JobRef,
-    Outcome,
     ProviderError,
     Status,
 )
@@ -27,7 +23,6 @@ from schemas.events import (
     GenerationCompleted,
     GenerationFailed,
     GenerationQuoted,
-    GenerationSettled,
     GenerationStarted,
 )
 from schemas.parts import ErrorCode, Stage
@@ -49,7 +44,6 @@ pytestmark = pytest.mark.integration
 
 BUSY = ProviderError(ProviderCode.RATE_LIMIT, "too many requests")
 BAD_KEY = ProviderError(ProviderCode.AUTH_ERROR, "the key is not valid")
-LOST = ProviderError(ProviderCode.TIMEOUT, "no answer", outcome=Outcome.UNKNOWN)
 
 
 @pytest.fixture
@@ -256,168 +250,6 @@ async def test_a_broken_download_is_fetched_again_and_not_paid_for_again(home: H
     assert len(painter.calls) == 1
 
 
-async def test_a_lost_answer_is_looked_up_and_never_paid_for_twice(home: Home) -> None:
-    painter = Painter(idempotency="none")
-
-    async def taken_but_lost(req: GenerationRequest) -> Status:
-        painter.make(req)
-        raise LOST
-
-    painter.answer = taken_but_lost
-    here = home.worker(painter)
-    await here.hear(envelope(prepared()))
-    await here.finish()
-    assert len(painter.calls) == 1
-    assert sum(painter.bill.values()) == PRICE
-    [made] = await home.said(GenerationCompleted)
-    assert made.attempt == 1
-
-
-async def test_a_lost_call_is_sent_again_where_the_provider_knows_our_reference(home: Home) -> None:
-    painter = Painter()
-    painter.answer = refusing(LOST, 1, painter)
-    here = home.worker(painter)
-    await here.hear(envelope(prepared()))
-    await here.finish()
-    assert len(set(painter.calls)) == 1
-    assert len(painter.calls) == 2
-    assert len(await home.said(GenerationCompleted)) == 1
-
-
-async def test_a_lost_call_that_nobody_can_find_ends_as_unknown_and_keeps_its_hold(home: Home) -> None:
-    painter = Painter(idempotency="none")
-    painter.answer = refusing(LOST, 99, painter)
-    here = home.worker(painter)
-    await here.hear(envelope(prepared()))
-    await here.finish(rounds=100)
-    assert len(painter.calls) == 1
-    [failed] = await home.said(GenerationFailed)
-    assert (failed.code, failed.final, failed.billing.state) == (ErrorCode.SUBMIT_UNKNOWN, True, "pending")
-
-
-async def test_an_attempt_past_its_deadline_times_out_and_its_late_result_is_settled(home: Home) -> None:
-    painter = Painter()
-    arrived = asyncio.Event()
-
-    async def never(req: GenerationRequest) -> Status:
-        arrived.set()
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    painter.answer = never
-    here = home.worker(painter, routes=table(timeout_s=0.2))
-    await here.hear(envelope(prepared()))
-    await here.finish()
-    [failed] = await home.said(GenerationFailed)
-    assert (failed.code, failed.final, failed.billing.state) == (ErrorCode.TIMEOUT, True, "pending")
-    assert "0.2 s" in failed.message
-
-    reference = painter.calls[0]
-    painter.bill[reference] = PRICE
-    painter.jobs[reference] = Status(
-        "succeeded",
-        f"job-{reference}",
-        artifacts=[Artifact("image/png", data=b"late")],
-        cost=Cost(PRICE, "USD", "reported"),
-    )
-    await home.rows("UPDATE attempts SET lookup_at = now()")
-    assert await here.bills.step()
-    [settled] = await home.said(GenerationSettled)
-    assert (settled.attempt, settled.billing.state, settled.billing.amount_micros) == (1, "final", PRICE)
-    [late] = settled.late_outputs
-    assert b"".join([chunk async for chunk in home.objects.open(late.staged_key)]) == b"late"
-    assert settled.lineage is not None
-    await home.rows("UPDATE attempts SET lookup_at = now()")
-    assert not await here.bills.step()
-
-
-async def test_an_open_bill_for_a_job_the_provider_never_had_is_nothing(home: Home) -> None:
-    painter = Painter(idempotency="none")
-    painter.answer = refusing(LOST, 99, painter)
-    here = home.worker(painter)
-    await here.hear(envelope(prepared()))
-    await here.finish(rounds=100)
-    await home.rows("UPDATE attempts SET lookup_at = now()")
-    await here.bills.step()
-    [settled] = await home.said(GenerationSettled)
-    assert (settled.billing.state, settled.late_outputs) == ("none", [])
-    assert "no job under our reference" in settled.evidence
-
-
-async def test_an_item_finished_just_past_its_deadline_is_still_taken(home: Home) -> None:
-    painter = Painter()
-
-    async def slow(req: GenerationRequest) -> Status:
-        painter.make(req)
-        await asyncio.sleep(30)
-        raise AssertionError
-
-    painter.answer = slow
-    here = home.worker(painter, routes=table(timeout_s=0.2))
-    await here.hear(envelope(prepared()))
-    await here.finish()
-    assert len(await home.said(GenerationCompleted)) == 1
-    assert not await home.said(GenerationFailed)
-
-
-async def test_an_asynchronous_provider_is_polled_and_its_reference_kept_first(home: Home) -> None:
-    painter = Painter(idempotency="none")
-    polls: list[str | None] = []
-
-    async def queued(req: GenerationRequest) -> JobRef:
-        painter.make(req)
-        return JobRef("painter", f"job-{req.request_id}", {"queue": "fast"})
-
-    async def poll(ref: JobRef) -> Status:
-        [row] = await home.rows("SELECT external ->> 'id' AS id FROM tasks")
-        polls.append(row.id)
-        if len(polls) < 3:
-            return Status("running", ref.external_id, progress=30)
-        return painter.jobs[ref.external_id.removeprefix("job-")]
-
-    painter.answer, painter.poll = queued, poll  # type: ignore[method-assign]
-    here = home.worker(painter)
-    await here.hear(envelope(prepared()))
-    await here.finish()
-    assert polls == [f"job-{painter.calls[0]}"] * 3
-    assert len(await home.said(GenerationCompleted)) == 1
-
-
-async def test_a_poll_that_fails_is_no_refusal_of_the_job(home: Home) -> None:
-    painter = Painter(idempotency="none")
-    failures = [BUSY, ProviderError(ProviderCode.TEMPORARY, "502")]
-
-    async def queued(req: GenerationRequest) -> JobRef:
-        return JobRef("painter", painter.make(req).external_id)
-
-    async def poll(ref: JobRef) -> Status:
-        if failures:
-            raise failures.pop()
-        return painter.jobs[ref.external_id.removeprefix("job-")]
-
-    painter.answer, painter.poll = queued, poll  # type: ignore[method-assign]
-    here = home.worker(painter)
-    await here.hear(envelope(prepared()))
-    await here.finish()
-    assert len(painter.calls) == 1
-    assert len(await home.said(GenerationCompleted)) == 1
-
-
-async def test_an_error_nobody_foresaw_ends_as_a_recorded_state(home: Home) -> None:
-    painter = Painter(idempotency="none")
-
-    async def broken(req: GenerationRequest) -> Status:
-        raise ZeroDivisionError
-
-    painter.answer = broken
-    here = home.worker(painter)
-    await here.hear(envelope(prepared()))
-    await here.finish(rounds=100)
-    [failed] = await home.said(GenerationFailed)
-    assert (failed.code, failed.final, failed.billing.state) == (ErrorCode.SUBMIT_UNKNOWN, True, "pending")
-    assert len(painter.calls) == 1
-
-
 async def test_prompts_that_cannot_be_handled_fail_their_items_once(home: Home) -> None:
     here = home.worker()
     event = envelope(prepared([item(1), item(2), item(3, blank=True)]))
@@ -432,20 +264,6 @@ async def test_prompts_that_cannot_be_handled_fail_their_items_once(home: Home) 
     ]
 
 
-async def test_nothing_is_claimed_while_the_object_store_is_away(home: Home, tmp_path: Path) -> None:
-    painter = Painter()
-    here = home.worker(painter)
-    await here.hear(envelope(prepared()))
-    await here.reserve()
-    staging = tmp_path / "objects" / "staging"
-    staging.write_text("in the way")
-    assert not await here.claimer.step(here.tools)
-    assert not painter.calls
-    staging.unlink()
-    await here.finish()
-    assert len(await home.said(GenerationCompleted)) == 1
-
-
 async def test_every_event_of_a_job_carries_its_trace(home: Home) -> None:
     here = home.worker()
     await here.hear(envelope(prepared()))
@@ -458,29 +276,3 @@ async def test_offers_are_priced_by_the_table_of_the_day(home: Home) -> None:
     await here.hear(envelope(prepared()))
     [quote] = await home.said(GenerationQuoted)
     assert (quote.price_version, quote.items[0].model) == ("2026-11-20", "paint-2")
-
-
-async def test_staged_bytes_are_swept_long_after_their_attempt_and_only_then(home: Home) -> None:
-    here = home.worker()
-    await here.hear(envelope(prepared(2)))
-    await here.finish()
-    assert not await here.upkeep.sweep()
-    await home.rows("UPDATE attempts SET closed_at = now() - interval '8 days' WHERE item = 1")
-    assert await here.upkeep.sweep()
-    old, young = sorted(await home.said(GenerationCompleted), key=lambda event: event.item)
-    with pytest.raises(ObjectMissing):
-        await home.objects.stat(old.outputs[0].staged_key)
-    assert (await home.objects.stat(young.outputs[0].staged_key)).size == 7
-    assert not await here.upkeep.sweep()
-
-
-async def test_a_quote_that_nobody_answers_is_said_again_and_changes_nothing_else(home: Home) -> None:
-    here = home.worker()
-    await here.hear(envelope(prepared(2)))
-    assert not await here.upkeep.ask_again()
-    await home.rows("UPDATE tasks SET quoted_at = now() - interval '61 s'")
-    assert await here.upkeep.ask_again()
-    first, again = await home.said(GenerationQuoted)
-    assert first == again
-    await here.finish()
-    assert len(await home.said(GenerationCompleted)) == 2

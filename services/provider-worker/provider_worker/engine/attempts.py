@@ -12,6 +12,7 @@ from chassis import crash
 from chassis.errors import Transient
 from chassis.loops import Backoff
 from chassis.telemetry import get_logger
+from chassis.tracing import span
 from provider_worker import metrics
 from provider_worker.adapters.interface import ProviderError
 from provider_worker.engine.endings import Endings
@@ -62,13 +63,24 @@ class Attempt:
         """Never raises but for being cancelled; what could not be recorded, the lease gives to another holder."""
         self._log.debug("asset_generation_start")
         try:
-            await self._run()
+            with span("generate", traceparent=self._task.job.traceparent, attributes=self._attributes()):
+                await self._run()
         except LeaseLost:
             self._lost()
         except Exception as error:
             self._log.error("asset_generation_unexpected_error", exc_info=error)
             await self._record_unexpected()
         metrics.ATTEMPT_SECONDS.labels(self._task.offer.provider).observe(time.monotonic() - self._started)
+
+    def _attributes(self) -> dict[str, str | int]:
+        task = self._task
+        return {
+            "backlot.job_id": str(task.job.job_id),
+            "backlot.tenant_id": str(task.job.tenant_id),
+            "backlot.item": task.item.number,
+            "backlot.attempt": task.attempt,
+            "backlot.provider": task.offer.provider,
+        }
 
     def _lost(self) -> None:
         metrics.FENCED.inc()
@@ -152,6 +164,9 @@ class Attempt:
         self._log.info("asset_generation_asset_success")
 
     async def _fail(self, failure: Failure, staged: Staged | None = None) -> None:
+        if self._task.cancelled is not None:
+            await self._write(self._tools.endings.cancelled(self._task, self._task.cancelled, failure, staged))
+            return
         time_left = max(self._task.time_left - (time.monotonic() - self._started), 0.0)
         step = self._tools.endings.failed(self._task, failure, time_left, staged)
         if isinstance(step, Park):

@@ -33,6 +33,10 @@ class TaskStore(Protocol):
 
     async def revive(self) -> Revived: ...
 
+    async def announce_forgotten(self) -> int:
+        """How many tenants had ready tasks and no turn: they have one now."""
+        ...
+
     async def ask_again(self, age_s: float) -> int:
         """How many quotes that nobody answered were said again."""
         ...

@@ -26,7 +26,7 @@ from provider_worker.adapters.interface import (
 from provider_worker.adapters.interface import ErrorCode as ProviderCode
 from provider_worker.engine.ports import LeaseLost
 from provider_worker.routing import NO_BILL, Failure, Offer, RouteTable
-from provider_worker.tasks import Piece, Staged, Task
+from provider_worker.tasks import Piece, Staged, Task, cancel_code
 from schemas.parts import Billing, ErrorCode, PreparedItem, Stage
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -133,6 +133,8 @@ class Production:
         if ref is None:
             if task.resuming and not self.resendable(adapter.name):
                 raise ProviderError(ProviderCode.TEMPORARY, "the answer was lost", outcome=Outcome.UNKNOWN)
+            if task.cancelled is not None:
+                return Failure(cancel_code(task.cancelled), "nothing had been sent")
             if not self._still_ours(task):
                 raise LeaseLost
             crash.point("worker.before_submit")

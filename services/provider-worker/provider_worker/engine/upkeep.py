@@ -36,6 +36,14 @@ class Upkeep:
             self.ready()
         return bool(revived.woken or revived.expired)
 
+    async def announce_forgotten(self) -> bool:
+        """Ready tasks that no claim would look for."""
+        found = await self.store.announce_forgotten()
+        if found:
+            log.error("turns_were_forgotten", turns=found)
+            self.ready()
+        return False
+
     async def ask_again(self) -> bool:
         """Quotes without an answer: the ledger may have lost the question, or we the answer."""
         asked = await self.store.ask_again(self.quote_age_s)

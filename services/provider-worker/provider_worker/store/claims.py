@@ -60,7 +60,7 @@ _CLAIM = text("""
         RETURNING attempt_id, intent_at, xmax = 0 AS fresh)
     SELECT l.id, l.epoch, l.job_id, l.tenant_id, l.spec::text, l.attempt, l.attempt_id, l.provider, l.model,
         l.price_micros, l.price_version, l.held_micros, l.calls, l.remakes, l.tried, l.resumed AS resuming,
-        l.external::text, l.staged::text,
+        l.cancel_reason, l.external::text, l.staged::text,
         extract(epoch FROM l.time_left) AS time_left, extract(epoch FROM now() - i.intent_at) AS unknown_s,
         i.intent_at, i.fresh, j.context::text, j.traceparent
     FROM leased l JOIN intents i USING (attempt_id) JOIN jobs j USING (job_id) ORDER BY l.id

@@ -60,6 +60,10 @@ class TaskDatabase:
         async with self._transaction() as conn:
             return await upkeep.revive(conn)
 
+    async def announce_forgotten(self) -> int:
+        async with self._transaction() as conn:
+            return await upkeep.announce_forgotten(conn)
+
     async def ask_again(self, age_s: float) -> int:
         async with self._transaction() as conn:
             return await upkeep.ask_again(conn, self._outbox, age_s=age_s, currency=self._currency)

@@ -70,6 +70,7 @@ def task_of(row: Row[Any], job: Job) -> Task:
         tried=frozenset(row.tried),
         time_left=float(row.time_left),
         resuming=row.resuming,
+        cancelled=row.cancel_reason,
         external=json.loads(row.external) if row.external is not None else None,
         staged=staged_of(row.staged),
     )

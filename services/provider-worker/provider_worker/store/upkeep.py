@@ -55,6 +55,15 @@ _REVIVE = text("""
     SELECT * FROM woken UNION ALL SELECT * FROM freed
 """)
 
+# Whoever makes a task ready announces it in the same transaction; this is for what no rule foresaw.
+_FORGOTTEN = text("""
+    UPDATE turns SET waiting = true FROM (
+        SELECT pool, tenant_id FROM turns u WHERE NOT waiting AND EXISTS (
+            SELECT FROM tasks t WHERE t.pool = u.pool AND t.tenant_id = u.tenant_id AND t.state = 'ready')
+        ORDER BY pool, tenant_id FOR UPDATE SKIP LOCKED) f
+    WHERE turns.pool = f.pool AND turns.tenant_id = f.tenant_id
+""")
+
 _STALE_QUOTES = text("""
     WITH stale AS (
         SELECT DISTINCT job_id, attempt FROM tasks
@@ -101,6 +110,11 @@ async def revive(conn: AsyncConnection, most: int = 1000) -> Revived:
     await announce(conn, [(row.pool, row.tenant_id) for row in rows])
     expired = sum(row.expired for row in rows)
     return Revived(woken=len(rows) - expired, expired=expired)
+
+
+async def announce_forgotten(conn: AsyncConnection) -> int:
+    """Turns of tenants that have ready tasks and were not waiting: none, if everything is well."""
+    return (await conn.execute(_FORGOTTEN)).rowcount
 
 
 async def ask_again(conn: AsyncConnection, outbox: Outbox, *, age_s: float, currency: str, most: int = 100) -> int:
