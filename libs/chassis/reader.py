@@ -7,6 +7,7 @@ for the same answer are gone then, although their positions have moved: the next
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -16,7 +17,7 @@ from chassis.telemetry import get_logger
 
 log = get_logger()
 
-_FETCH_WAIT_MS = 2_000
+_FETCH_WAIT_MS = 1_000
 # FastStream asks fifty times a second and sleeps as long again whenever there was nothing, which delays what comes
 # meanwhile. A longer wait ends with the first record all the same.
 _IDLE_WAIT_MS = 1_000
@@ -58,8 +59,9 @@ class Reader(AIOKafkaConsumer):  # type: ignore[misc]
                 self.seek(partition, offset)
 
     async def _read_carefully(self, most: int) -> dict[TopicPartition, list[Any]]:
-        found = {partition: await self._read_one_by_one(partition, most) for partition in self.assignment()}
-        return {partition: records for partition, records in found.items() if records}
+        partitions = list(self.assignment())
+        found = await asyncio.gather(*(self._read_one_by_one(partition, most) for partition in partitions))
+        return {partition: records for partition, records in zip(partitions, found, strict=True) if records}
 
     async def _read_one_by_one(self, partition: TopicPartition, most: int) -> list[Any]:
         """The readable records at the head of `partition`; if the very first is unreadable, what stands for it."""

@@ -50,7 +50,7 @@ class ServiceSettings(BaseSettings):
     secret: SecretStr = Field(
         validation_alias=AliasChoices("BACKLOT_SECRET", "secret"),
         min_length=16,
-        description="signs internal tenant contexts and asset URLs; at least 16 characters, the same in all services",
+        description="signs what services show each other and clients; at least 16 characters, the same in all services",
     )
     log_level: Level = Field(
         default="INFO", validation_alias=AliasChoices("BACKLOT_LOG_LEVEL", "log_level"), description="log level"
