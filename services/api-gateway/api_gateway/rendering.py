@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import from_json
+
+from api_gateway.accepting import Accepted
 from api_gateway.lifecycle import TERMINAL, Status
 from api_gateway.money import decimal, decimal_or_none
 
@@ -17,7 +20,7 @@ Sign = Callable[[str, UUID, UUID, str, float], str]
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job as it is read for its page. `now` is the database's time in seconds since 1970."""
+    """A job as it is read for its page. `view` is JSON, `now` the database's time in seconds since 1970."""
 
     id: UUID
     tenant_id: UUID
@@ -35,7 +38,7 @@ class JobRow:
     actual_micros: int
     currency: str
     settled: bool
-    view: Mapping[str, Any]
+    view: str
     version: int
     created_at: datetime
     updated_at: datetime
@@ -78,7 +81,7 @@ class AssetRow:
 
 def job_json(row: JobRow, sign: Sign) -> dict[str, Any]:
     """The job as `GET /api/v1/jobs/{id}` answers it. Private outputs get signed URLs."""
-    view = row.view
+    view = from_json(row.view)
     error = view.get("error")
     return {
         "id": str(row.id),
@@ -111,6 +114,40 @@ def job_json(row: JobRow, sign: Sign) -> dict[str, Any]:
         "completed_at": row.completed_at and rfc3339(row.completed_at),
         "version": row.version,
     }
+
+
+def new_job_json(accepted: Accepted) -> dict[str, Any]:
+    """What `job_json` would show of a job that was accepted this moment, without the way over its row."""
+    job, order = accepted.submission, accepted.submission.order
+    created_at = rfc3339(accepted.created_at)
+    return {
+        "id": str(job.job_id),
+        "status": "queued",
+        "stage": None,
+        "progress": 0,
+        "kind": order.spec.kind,
+        "asset_type": order.spec.asset_type,
+        "user_id": str(job.user_id),
+        "brand_kit_id": order.brand_kit_id and str(order.brand_kit_id),
+        "prompt": order.spec.prompt,
+        "labels": order.spec.labels,
+        "items": (),
+        "cost": _NO_COST,
+        "error": None,
+        "error_message": None,
+        "cancellation": None,
+        "warnings": (),
+        "retry_of": None,
+        "retried_by": None,
+        "late_outputs": (),
+        "created_at": created_at,
+        "updated_at": created_at,
+        "completed_at": None,
+        "version": 1,
+    }
+
+
+_NO_COST = {"estimated": None, "reserved": "0.00", "actual": "0.00", "currency": "USD", "settled": False}
 
 
 def _item(item: Mapping[str, Any], row: JobRow, sign: Sign) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from api_gateway.http.describing import describe
 from api_gateway.http.keys import Keys
 from api_gateway.http.making import Making
 from api_gateway.http.reading import Reading
+from api_gateway.http.shortcut import take_shortcut
 from api_gateway.rendering import Sign
 from api_gateway.store.jobs import Jobs
 from api_gateway.watching import Watch
@@ -47,7 +48,8 @@ def make(
     auth = Authenticator(engine, lifetime=key_lifetime)
     kits = Kits(engine, prompts)
     reading = Reading(jobs, watch, auth, sign, public_url.rstrip("/"))
-    app.include_router(Making(jobs, kits, auth, sign).router())
+    making = Making(jobs, kits, auth, sign)
+    app.include_router(making.router())
     app.include_router(reading.router())
     app.include_router(BrandKits(kits, auth).router())
     app.include_router(reading.asset_router())
@@ -55,6 +57,7 @@ def make(
     _serve_contract(app)
     _answer_database_trouble(app)
     describe(app)
+    take_shortcut(app, making.router())
     return app
 
 

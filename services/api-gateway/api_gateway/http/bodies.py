@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from chassis.errors import BacklotError, MalformedRequest, RemoteProblem
 from chassis.problems import from_validation
@@ -23,7 +23,15 @@ async def read_body(request: Request) -> bytes:
         raise RemoteProblem(
             "INVALID_REQUEST", 415, f"the body must be JSON, with Content-Type: application/json, not {media_type[:80]}"
         )
-    return await request.body()
+    # Starlette's own reader is a generator around a stream; a body of one message does not need it.
+    parts = []
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 async def read_json(request: Request) -> Any:

@@ -17,6 +17,8 @@ from objects.signing import Grant, SigningKey, sign
 
 RETRY_AFTER = "1"
 _NOT_KEPT = {"Cache-Control": "private, no-cache"}
+NEW_JOB_HEADERS = {"ETag": '"1"', **_NOT_KEPT, "Retry-After": RETRY_AFTER}
+"""As `job_headers`, for a job that was accepted this moment."""
 
 
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
@@ -12,8 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_gateway.accepting import Answer, Group, Key, Submission
-from api_gateway.lifecycle import Status
-from api_gateway.store.totals import Shard, add
+from api_gateway.store.totals import Shard
 from chassis.outbox import Draft, Outbox
 
 _KITS = text(
@@ -32,6 +30,7 @@ _TAKEN = text(
     "WHERE (tenant_id, key) IN (SELECT * FROM unnest(CAST(:tenants AS uuid[]), CAST(:keys AS text[])))"
 )
 
+# One statement for the job, its labels and its place in the totals: requests wait for every one that is sent.
 _INSERT = text(
     "WITH made AS (INSERT INTO job (id, tenant_id, user_id, kind, asset_type, brand_kit_id, brand_kit_version, "
     "request, labels, max_cost_micros, traceparent, deadline_at) "
@@ -39,13 +38,15 @@ _INSERT = text(
     "FROM unnest(CAST(:ids AS uuid[]), CAST(:tenants AS uuid[]), CAST(:users AS uuid[]), CAST(:kinds AS text[]), "
     "CAST(:types AS text[]), CAST(:kits AS uuid[]), CAST(:versions AS int[]), CAST(:requests AS text[]), "
     "CAST(:labels AS text[]), CAST(:caps AS bigint[]), CAST(:traces AS text[]), CAST(:deadlines AS int[])) "
-    "AS n(i, t, u, k, a, b, v, r, l, m, p, d)) SELECT now()"
-)
-
-
-_LABEL = text(
-    "INSERT INTO job_label (tenant_id, name, value, job_id, user_id) SELECT * FROM unnest(CAST(:tenants AS uuid[]), "
-    "CAST(:names AS text[]), CAST(:values AS text[]), CAST(:jobs AS uuid[]), CAST(:users AS uuid[]))"
+    "AS n(i, t, u, k, a, b, v, r, l, m, p, d) RETURNING id, tenant_id, user_id, kind, asset_type, labels), "
+    "labelled AS (INSERT INTO job_label (tenant_id, name, value, job_id, user_id) "
+    "SELECT tenant_id, key, value, id, user_id FROM made, jsonb_each_text(labels)), "
+    "counted AS (INSERT INTO job_total (tenant_id, user_id, kind, asset_type, status, shard, jobs) "
+    "SELECT tenant_id, user_id, kind, coalesce(asset_type, ''), 'queued', :shard, count(*) FROM made "
+    "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4 "
+    "ON CONFLICT (tenant_id, user_id, kind, asset_type, status, shard) "
+    "DO UPDATE SET jobs = job_total.jobs + excluded.jobs) "
+    "SELECT now()"
 )
 
 
@@ -58,9 +59,7 @@ async def accept(conn: AsyncConnection, outbox: Outbox, submissions: Sequence[Su
     taken = await _claim(conn, group)
     created = group.to_create(taken)
     created_at = await _insert(conn, group, created)
-    await _label(conn, created)
     await outbox.add(conn, [_draft(group, submission) for submission in created])
-    await add(conn, Shard.ACCEPTED, _counts(created))
     return [group.answer(submission, taken, created_at) for submission in submissions]
 
 
@@ -114,33 +113,13 @@ async def _insert(conn: AsyncConnection, group: Group, created: Sequence[Submiss
                 "caps": [order.max_cost_micros for order in orders],
                 "traces": [submission.traceparent for submission in created],
                 "deadlines": [order.deadline_seconds for order in orders],
+                "shard": int(Shard.ACCEPTED),
             },
         )
     ).scalar_one()
     return made_at
 
 
-async def _label(conn: AsyncConnection, created: Sequence[Submission]) -> None:
-    rows = [
-        (submission.tenant_id, name, value, submission.job_id, submission.user_id)
-        for submission in created
-        for name, value in submission.order.spec.labels.items()
-    ]
-    if rows:
-        tenants, names, values, jobs, users = (list(column) for column in zip(*rows, strict=True))
-        labels = {"tenants": tenants, "names": names, "values": values, "jobs": jobs, "users": users}
-        await conn.execute(_LABEL, labels)
-
-
 def _draft(group: Group, submission: Submission) -> Draft:
     event = submission.requested(group.kit_version(submission))
     return Draft(event, submission.job_id, submission.tenant_id, traceparent=submission.traceparent)
-
-
-def _counts(created: Sequence[Submission]) -> Counter[tuple[UUID, UUID, str, str, str]]:
-    counts: Counter[tuple[UUID, UUID, str, str, str]] = Counter()
-    for submission in created:
-        spec = submission.order.spec
-        asset_type = spec.asset_type.value if spec.asset_type else ""
-        counts[submission.tenant_id, submission.user_id, spec.kind.value, asset_type, Status.QUEUED.value] += 1
-    return counts
