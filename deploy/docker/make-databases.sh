@@ -2,6 +2,11 @@
 # Runs once, when the Postgres volume is empty: a database and a role for each service. No role may enter another's database.
 set -euo pipefail
 
+for variable in API_GATEWAY PROMPT_SERVICE PROVIDER_WORKER STORAGE_SERVICE COST_LEDGER; do
+    variable=${variable}_DATABASE_PASSWORD
+    [ -n "${!variable:-}" ] || { echo "$variable is empty: set it in .env, see deploy/docker/example.env" >&2; exit 1; }
+done
+
 # Requests read as this role, held to one tenant by row-level security; a service's own role may not create roles here.
 psql --username "$POSTGRES_USER" --dbname postgres --quiet --set ON_ERROR_STOP=1 \
     --command "CREATE ROLE backlot_reader NOLOGIN"

@@ -8,7 +8,6 @@ writes them holds a lock on the thing the key names.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any
 
 import asyncpg
@@ -211,5 +210,7 @@ class Relay:
 
 
 async def _close(conn: Any) -> None:
-    with contextlib.suppress(Exception):
+    try:
         await conn.close(timeout=5)
+    except Exception as error:
+        log.debug("relay_connection_not_closed", error=repr(error))

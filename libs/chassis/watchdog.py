@@ -8,7 +8,6 @@ its own has read.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,8 +106,10 @@ class Watchdog:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(self._stop(consumer) for consumer in self._consumers))
         await self._ends.close()
-        with contextlib.suppress(Exception):
+        try:
             await self._broker.stop()
+        except Exception as error:
+            log.warning("broker_not_stopped", error=repr(error))
 
     def problems(self) -> list[str]:
         """Why this process should not count as ready; empty when every consumer has its place and none is halted."""
@@ -209,6 +210,8 @@ async def _lag(consumer: Member, owned: set[TopicPartition], ends: dict[TopicPar
 
 
 async def _quietly_stop(client: AIOKafkaConsumer) -> None:
-    with contextlib.suppress(Exception):
+    try:
         async with asyncio.timeout(5.0):
             await client.stop()
+    except Exception as error:
+        log.debug("client_not_stopped", error=repr(error))

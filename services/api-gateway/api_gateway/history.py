@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from api_gateway.facts import Fact, FactKind
 
@@ -16,8 +17,7 @@ PREPARED, QUOTED, HELD, STARTED, STAGED, COMPLETED, STORED = 10, 15, 20, 30, 80,
 """How far an item has come, in percent, by the last thing heard of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """The route of one attempt and the upper bound of its price, in micro-units."""
 
     provider: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from api_gateway.facts import Fact, FactKind
 from api_gateway.history import COMPLETED, HELD, STAGED, STORED, History, ItemHistory
@@ -51,8 +51,7 @@ class Closing:
         return ItemStatus.CANCELLED if self.code is ErrorCode.CANCELLED else ItemStatus.FAILED
 
 
-@dataclass(frozen=True, slots=True)
-class ItemState:
+class ItemState(NamedTuple):
     """One item as its users see it. `progress` is 0-100 and never falls as facts are added; amounts are micro-units."""
 
     number: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -38,6 +38,7 @@ class Job:
     status: Status
     progress: int
     settled: bool
+    created_at: datetime
 
     @property
     def sealed(self) -> bool:
@@ -59,7 +60,7 @@ def advance(job: Job, found: JobState) -> JobState:
     Raises InvalidStateTransition when the state machine has no way there.
     """
     passage(job.status, found.status)
-    return found if found.progress >= job.progress else replace(found, progress=job.progress)
+    return found if found.progress >= job.progress else found._replace(progress=job.progress)
 
 
 def announcements(job: Job, after: JobState, now: datetime) -> list[Event]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from api_gateway.facts import Fact, FactKind
@@ -11,8 +11,7 @@ from api_gateway.facts import Fact, FactKind
 _ORDER = {"primary": 0, "variant": 1, "texture_map": 2, "thumbnail": 3}
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """One stored output. Sizes are bytes and pixels, the duration seconds; `stored_at` is RFC 3339."""
 
     asset_id: UUID

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import itemgetter
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from api_gateway.facts import Fact
 from api_gateway.history import History, read
@@ -34,8 +34,7 @@ class Cancellation:
     amount_micros: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class JobState:
+class JobState(NamedTuple):
     """The whole job. Amounts are micro-units of `currency`; `reserved_micros` is all that was ever held for it.
 
     `sealed`: its status is final. `settled`: no hold is open and none can come, so its cost is final too.

@@ -30,6 +30,7 @@ NEW_JOB = Job(
     status=Status.QUEUED,
     progress=0,
     settled=False,
+    created_at=NOW,
 )
 
 

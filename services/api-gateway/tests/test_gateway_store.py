@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -274,4 +273,4 @@ async def test_a_stale_job_waits_twice_as_long_each_time(database_url: str) -> N
 def test_facts_survive_the_way_through_json(data: st.DataObject) -> None:
     history = data.draw(histories())
     for fact in facts_in(history.told):
-        assert replace(fact, body=from_json(to_json(fact.body))) == fact
+        assert fact._replace(body=from_json(to_json(fact.body))) == fact

@@ -28,6 +28,8 @@ SELECT id, tenant_id, limit_micros, reserved_micros, captured_micros, told_perce
 FROM budget WHERE tenant_id = ANY(CAST(:tenants AS uuid[])) ORDER BY id FOR UPDATE
 """)
 
+_WHO_HAS_BUDGETS = text("SELECT tenant_id FROM budget WHERE tenant_id = ANY(CAST(:tenants AS uuid[]))")
+
 _READ_BUDGET = text("""
 SELECT id, tenant_id, limit_micros, reserved_micros, captured_micros, told_percent
 FROM budget WHERE tenant_id = :tenant
@@ -187,18 +189,15 @@ async def write(conn: AsyncConnection, posting: Posting) -> None:
 
 async def lock_budgets(conn: AsyncConnection, tenants: Collection[UUID], *, default_limit: int) -> dict[UUID, Budget]:
     """The budgets of `tenants`, by tenant, locked; those that are missing are made with `default_limit`."""
-    budgets = await _lock(conn, tenants)
-    missing = sorted(set(tenants) - budgets.keys())
+    # All that is missing is made before anything is locked: a batch that waits for another's new budget while it holds
+    # a lock that the other wants would wait for ever.
+    there = set((await conn.execute(_WHO_HAS_BUDGETS, {"tenants": list(tenants)})).scalars())
+    missing = sorted(set(tenants) - there)
     if missing:
         ids = [uuid7() for _ in missing]
         await conn.execute(
             _OPEN_BUDGETS, {"ids": ids, "tenants": missing, "limit": default_limit, "currency": CURRENCY}
         )
-        budgets |= await _lock(conn, missing)
-    return budgets
-
-
-async def _lock(conn: AsyncConnection, tenants: Collection[UUID]) -> dict[UUID, Budget]:
     rows = await conn.execute(_LOCK_BUDGETS, {"tenants": list(tenants)})
     return {row.tenant_id: _budget(row) for row in rows}
 

@@ -30,7 +30,6 @@ from tests.worker_builders import PRICE, TENANT, TRACE, USER, envelope, item, pr
 pytestmark = pytest.mark.integration
 
 SECRET = "a secret of at least sixteen characters"
-CONTEXT = context_headers(SECRET, Context(TENANT, USER))
 
 
 def environment_of(database_url: str, folder: Path, kafka: str, port: int) -> dict[str, str]:
@@ -126,7 +125,7 @@ async def test_prompts_become_pictures_on_the_real_kafka(
     async with service(environment) as address:
         await asyncio.to_thread(say, kafka_bootstrap, envelope(job))
         events = await asyncio.to_thread(played, kafka_bootstrap, job.job_id, 2)
-        async with httpx.AsyncClient(headers=CONTEXT, timeout=30) as client:
+        async with httpx.AsyncClient(headers=context_headers(SECRET, Context(TENANT, USER)), timeout=30) as client:
             providers = (await client.get(f"{address}/v1/providers")).json()
             refused = await client.get(f"{address}/v1/providers", headers={"X-Backlot-Context": "forged"})
 

@@ -78,14 +78,15 @@ async def test_the_address_of_a_private_asset_is_signed_and_works(house: House, 
 
 
 @pytest.mark.parametrize(
-    "headers",
-    [as_(COLLEAGUE), as_(USER, STRANGER), as_(USER, STRANGER, "tenant:read"), as_(STRANGER, STRANGER)],
+    "who",
+    [(COLLEAGUE, TENANT), (USER, STRANGER), (USER, STRANGER, "tenant:read"), (STRANGER, STRANGER)],
     ids=["colleague", "other tenant", "other tenant that reads all", "stranger"],
 )
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 async def test_nobody_else_finds_or_changes_it(
-    house: House, service: httpx.AsyncClient, headers: dict[str, str], method: str
+    house: House, service: httpx.AsyncClient, who: tuple[Any, ...], method: str
 ) -> None:
+    headers = as_(*who)
     asset = await house.kept()
     path = f"/v1/assets/{asset}" + ("/visibility" if method == "PUT" else "")
     body = {"is_public": True} if method == "PUT" else None
