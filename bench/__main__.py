@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from bench import measures
-from bench.processes import usage
+from bench.processes import speed, usage
 from stack.state import StackInfo
 from stack.system import System
 
@@ -44,11 +44,13 @@ async def main(*, quick: bool) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
         "load_before": LOAD_BEFORE,
+        "machine": MACHINE,
         "start_up_s": round(started, 1),
         **found,
     }
 
 
+MACHINE = speed()
 LOAD_BEFORE = [round(value, 1) for value in os.getloadavg()]
 
 
