@@ -370,10 +370,19 @@ class _Services:
 def histories(draw: st.DrawFn, *, cancel: bool | None = None) -> History:
     """Whole histories: everything the services owe has been said. `cancel` forces or forbids a request to stop."""
     random = draw(st.randoms(use_true_random=False))
-    services = _Services(random, count=draw(st.integers(1, 4)))
+    count = draw(st.integers(1, 4))
     stops = draw(st.booleans()) if cancel is None else cancel
-    moment = draw(st.integers(0, 30)) if stops else -1
     reason = draw(st.sampled_from(["user", "deadline"]))
+    if not stops:
+        return _played(random, count, -1, reason)
+    history = _played(random, count, draw(st.integers(0, 30)), reason)
+    # A job that ended before it could be stopped is played again, and stopped before anything happens.
+    return history if history.cancel or not cancel else _played(random, count, 0, reason)
+
+
+def _played(random: Random, count: int, moment: int, reason: str) -> History:
+    """The services work until nothing is left to do; at step `moment` somebody asks the job to stop, if it can."""
+    services = _Services(random, count=count)
     step = 0
     while actions := list(services.actions()):
         if step == moment:
