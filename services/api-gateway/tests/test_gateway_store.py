@@ -96,6 +96,17 @@ def _without_ids(value: object) -> object:
     return value
 
 
+async def test_an_asset_is_listed_whatever_is_heard_last(gateway: Gateway) -> None:
+    for last in range(7):
+        job_id = await gateway.make()
+        story = completed_picture(job_id)
+        await gateway.hear_all([*story[:last], *story[last + 1 :]])
+        await gateway.hear(story[last])
+
+        listed = (await gateway.client.get(f"/api/v1/jobs/{job_id}/assets")).json()
+        assert [asset["item"] for asset in listed["items"]] == [1], type(story[last]).__name__
+
+
 async def test_a_batch_changes_each_of_its_jobs_once(gateway: Gateway) -> None:
     jobs = [await gateway.make() for _ in range(20)]
 
