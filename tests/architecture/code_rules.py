@@ -14,8 +14,11 @@ UNSAFE_YAML = {"load", "load_all", "full_load", "full_load_all", "unsafe_load", 
 SHELLS = {("os", "system"), ("os", "popen"), ("subprocess", "getoutput"), ("subprocess", "getstatusoutput")}
 LOG_LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 CONNECTIONS = {"AsyncConnection", "AsyncEngine"}
+DATABASES = {"sqlalchemy", "asyncpg", "sqlite3"}
+# In capitals or in small letters; a sentence that begins with Select is prose.
 SQL = re.compile(
-    r"\s*(SELECT\s.+\bFROM\b|INSERT\s+INTO\s|UPDATE\s.+\bSET\b|DELETE\s+FROM\s|WITH\s.+\bAS\s*\(|CREATE\s+TABLE\s)",
+    r"\s*(?![A-Z][a-z])"
+    r"(?i:SELECT\s.+\bFROM\b|INSERT\s+INTO\s|UPDATE\s.+\bSET\b|DELETE\s+FROM\s|WITH\s.+\bAS\s*\(|CREATE\s+TABLE\s)",
     re.DOTALL,
 )
 
@@ -56,10 +59,10 @@ def sql_statements(tree: ast.Module) -> Iterator[int]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value):
             yield node.lineno
-        elif isinstance(node, ast.ImportFrom) and _imported_roots(node) & {"sqlalchemy", "asyncpg"}:
+        elif isinstance(node, ast.ImportFrom) and _imported_roots(node) & DATABASES:
             if node.module != "sqlalchemy.exc" and not {alias.name for alias in node.names} <= CONNECTIONS:
                 yield node.lineno
-        elif isinstance(node, ast.Import) and _imported_roots(node) & {"sqlalchemy", "asyncpg"}:
+        elif isinstance(node, ast.Import) and _imported_roots(node) & DATABASES:
             yield node.lineno
 
 
