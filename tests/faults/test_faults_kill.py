@@ -17,7 +17,7 @@ import pytest
 from tests import outside
 from tests.running import SERVICES, Live, until, uuids
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 JOBS = 300
 AT_ONCE = 12
