@@ -53,7 +53,7 @@ class Resource(Protocol):
         """Called once, in the order given, after the database is migrated."""
 
     async def stop(self) -> None:
-        """Called once, in the opposite order, after consumers and loops have ended."""
+        """Called once, in the opposite order, when consumers, loops and servers have ended; may still say events."""
 
 
 @dataclass
@@ -307,7 +307,7 @@ async def _watch_event_loop(stopping: asyncio.Event) -> None:
 
 
 async def _drain(live: Running) -> None:
-    """Stops hearing and claiming, finishes what was begun, sends what was said, closes."""
+    """Stops hearing and claiming, closes the doors, lets resources finish, sends all that was said by then, closes."""
     live.health.draining = True
     live.stopping.set()
     seconds = live.service.settings.drain_seconds
@@ -315,13 +315,14 @@ async def _drain(live: Running) -> None:
     public = live.servers[:-1]
     ending = [live.consumers.stop(), _finish(live.tasks, seconds / 2), *(server.stop() for server in public)]
     await _within(seconds * 2 / 3, asyncio.gather(*ending), "work in flight")
-    if live.relay_task is not None:
-        await live.relay.stop()
-        await _within(seconds / 5, live.relay_task, "the relay")
     for server in live.servers[-1:]:
         await _within(seconds / 5, server.stop(), "the internal server")
     for resource in reversed(live.started):
         await _within(seconds / 5, resource.stop(), type(resource).__name__)
+    if live.relay_task is not None:
+        # After everybody who writes events: what an engine says last would wait for the next start otherwise.
+        await live.relay.stop()
+        await _within(seconds / 5, live.relay_task, "the relay")
     await live.service.engine.dispose()
     log.info("service_stopped", service=live.service.name)
 

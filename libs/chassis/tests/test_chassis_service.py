@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -65,6 +66,7 @@ class Settings(PublicSettings):
     model_config = service_config("TOY_")
 
     needs_kafka: bool = True
+    last_attempt_seconds: float = 0.0
     template: str = "whole"
 
 
@@ -83,12 +85,24 @@ def build(settings):
         rounds.append(1)
         return False
 
+    async def count(number):
+        async with engine.begin() as conn:
+            await outbox.add(conn, [Draft(Counted(number=number), uuid7(), uuid7())])
+
     @public.post("/numbers/{number}")
     async def say(number: int, slow: float = 0):
         await asyncio.sleep(slow)
-        async with engine.begin() as conn:
-            await outbox.add(conn, [Draft(Counted(number=number), uuid7(), uuid7())])
+        await count(number)
         return {"rounds": len(rounds)}
+
+    class Engine:
+        async def start(self):
+            self.begun = asyncio.create_task(count(1000))
+
+        async def stop(self):
+            await self.begun
+            await asyncio.sleep(settings.last_attempt_seconds)
+            await count(1001)
 
     return Service(
         name="toy",
@@ -101,6 +115,7 @@ def build(settings):
         subscriptions=[Subscription(TOPIC, {Counted: hear})],
         topics=[TOPIC],
         loops=[Loop("counting", count_rounds, idle=0.05)],
+        resources=[Engine()] if settings.last_attempt_seconds else [],
         needs_kafka=settings.needs_kafka,
     )
 
@@ -191,6 +206,24 @@ async def test_a_service_becomes_ready_works_and_drains_when_told_to_end(
     await conn.close()
 
 
+async def test_what_an_engine_says_while_it_ends_is_sent_before_the_process_ends(
+    package: Path, environ: dict[str, str], kafka_bootstrap: str
+) -> None:
+    environ |= {"TOY_LAST_ATTEMPT_SECONDS": "0.3"}
+    async with started(package, environ) as process, httpx.AsyncClient() as client:
+        await eventually(
+            lambda: answers(client, f"http://127.0.0.1:{environ['TOY_INTERNAL_PORT']}/readyz", 200), within=30
+        )
+        process.send_signal(signal.SIGTERM)
+        code, _, errors = await ended(process)
+    assert (code, errors) == (0, "")
+    sent = [json.loads(record.value)["number"] for record in await read_topic(kafka_bootstrap, environ["TOY_TOPIC"])]
+    assert sorted(sent) == [1000, 1001]
+    conn = await asyncpg.connect(environ["TOY_DATABASE_URL"])
+    assert await conn.fetchval("SELECT count(*) FROM outbox") == 0
+    await conn.close()
+
+
 async def _in_flight(client: httpx.AsyncClient, inside: str) -> bool:
     text = (await client.get(f"{inside}/metrics")).text
     return 'backlot_http_requests_in_flight{app="public"} 1.0' in text
@@ -243,9 +276,13 @@ async def test_without_kafka_a_service_that_hears_is_alive_but_not_ready(
     inside = f"http://127.0.0.1:{environ['TOY_INTERNAL_PORT']}"
     async with started(package, environ), httpx.AsyncClient() as client:
         await eventually(lambda: answers(client, f"{inside}/livez", 200), within=30)
-        answer = await client.get(f"{inside}/readyz")
-        assert answer.status_code == 503
-        assert answer.json()["problems"] == [f"{environ['TOY_TOPIC']}: not joined yet"]
+        await eventually(lambda: _lacks(client, inside, [f"{environ['TOY_TOPIC']}: not joined yet"]))
+
+
+async def _lacks(client: httpx.AsyncClient, inside: str, problems: list[str]) -> bool:
+    answer = await client.get(f"{inside}/readyz")
+    assert answer.status_code == 503
+    return bool(answer.json()["problems"] == problems)
 
 
 async def test_a_service_that_waits_for_its_database_can_be_ended(package: Path, environ: dict[str, str]) -> None:
