@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -53,7 +54,7 @@ def encode_headers(event: CloudEvent[Event]) -> list[tuple[str, str]]:
         ("ce_id", str(event.id)),
         ("ce_type", event.data.type),
         ("ce_source", event.source),
-        ("ce_time", event.time.astimezone(UTC).isoformat().replace("+00:00", "Z")),
+        ("ce_time", _time_text(event.time)),
         ("ce_subject", str(event.subject)),
         ("ce_tenantid", str(event.tenant_id)),
         ("content-type", JSON_CONTENT),
@@ -61,6 +62,12 @@ def encode_headers(event: CloudEvent[Event]) -> list[tuple[str, str]]:
     if event.traceparent:
         headers.append(("traceparent", event.traceparent))
     return headers
+
+
+# All events of a batch have one time.
+@lru_cache(maxsize=64)
+def _time_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def encode(event: CloudEvent[Event]) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
@@ -81,13 +88,12 @@ def decode(
         raise DecodeError("the record has no value")
     if texts.get("content-type", "").split(";")[0].strip() == STRUCTURED_CONTENT:
         return _decode_structured(value, types)
-    attributes = {name[3:]: text for name, text in texts.items() if name.startswith("ce_")}
-    model = _model_of(attributes, types)
+    model = _model_of(texts, types)
     try:
         data = model.model_validate_json(value)
     except ValidationError as error:
         raise DecodeError(_words(error), ours=True) from error
-    return _envelope(attributes, data, texts.get("traceparent"))
+    return _envelope(texts, data)
 
 
 def _header_texts(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
@@ -112,40 +118,47 @@ def _decode_structured(value: bytes, types: Mapping[str, type[Event]]) -> CloudE
         raise DecodeError("the value is not JSON") from error
     if not isinstance(body, dict):
         raise DecodeError("a structured CloudEvent is a JSON object")
-    attributes = {name: text for name, text in body.items() if isinstance(text, str)}
-    model = _model_of(attributes, types)
+    texts = {f"ce_{name}": text for name, text in body.items() if isinstance(text, str)}
+    model = _model_of(texts, types)
     try:
         data = model.model_validate_json(json.dumps(body.get("data")))
     except ValidationError as error:
         raise DecodeError(_words(error), ours=True) from error
-    return _envelope(attributes, data, attributes.get("traceparent"))
+    return _envelope({**texts, "traceparent": texts.get("ce_traceparent", "")}, data)
 
 
-def _model_of(attributes: Mapping[str, str], types: Mapping[str, type[Event]]) -> type[Event]:
-    for name in ("specversion", "id", "type", "source", "subject", "tenantid"):
-        if not attributes.get(name):
-            raise DecodeError(f"the CloudEvents attribute {name} is missing")
-    if attributes["specversion"] != SPECVERSION:
-        raise DecodeError(f"CloudEvents specversion {attributes['specversion'][:20]} is not {SPECVERSION}")
-    model = types.get(attributes["type"])
+_REQUIRED = ("ce_specversion", "ce_id", "ce_type", "ce_source", "ce_subject", "ce_tenantid")
+
+
+def _model_of(texts: Mapping[str, str], types: Mapping[str, type[Event]]) -> type[Event]:
+    for name in _REQUIRED:
+        if not texts.get(name):
+            raise DecodeError(f"the CloudEvents attribute {name[3:]} is missing")
+    if texts["ce_specversion"] != SPECVERSION:
+        raise DecodeError(f"CloudEvents specversion {texts['ce_specversion'][:20]} is not {SPECVERSION}")
+    model = types.get(texts["ce_type"])
     if model is None:
-        raise DecodeError(f"unknown event type {attributes['type'][:200]}")
+        raise DecodeError(f"unknown event type {texts['ce_type'][:200]}")
     return model
 
 
-def _envelope(attributes: Mapping[str, str], data: Event, traceparent: str | None) -> CloudEvent[Event]:
+def _envelope(texts: Mapping[str, str], data: Event) -> CloudEvent[Event]:
     try:
         return CloudEvent(
-            id=UUID(attributes["id"]),
-            source=attributes["source"],
-            subject=UUID(attributes["subject"]),
-            tenant_id=UUID(attributes["tenantid"]),
-            time=datetime.fromisoformat(attributes["time"]) if "time" in attributes else datetime.now(UTC),
+            id=UUID(texts["ce_id"]),
+            source=texts["ce_source"],
+            subject=UUID(texts["ce_subject"]),
+            tenant_id=_tenant(texts["ce_tenantid"]),
+            time=datetime.fromisoformat(texts["ce_time"]) if "ce_time" in texts else datetime.now(UTC),
             data=data,
-            traceparent=traceparent,
+            traceparent=texts.get("traceparent") or None,
         )
     except ValueError as error:
         raise DecodeError(f"a CloudEvents attribute is malformed: {error}") from error
+
+
+# A handful of tenants write most events.
+_tenant = lru_cache(maxsize=1024)(UUID)
 
 
 def _words(error: ValidationError) -> str:

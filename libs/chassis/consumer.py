@@ -174,7 +174,7 @@ class BatchConsumer:
         if isinstance(record, UnreadableRecord):
             raise DecodeError("records up to this offset cannot be unpacked: a header's name is no UTF-8")
         headers = record.headers or ()
-        if self._unheard and any(name == "ce_type" and value in self._unheard for name, value in headers):
+        if self._unheard and not self._unheard.isdisjoint([value for name, value in headers if name == "ce_type"]):
             return None
         event = decode(headers, record.value, self._types)
         if type(event.data) not in self._subscription.handlers:
@@ -188,14 +188,14 @@ class BatchConsumer:
     async def _handle(self, batch: _Batch) -> None:
         self._rule.check(batch.failed)
         spans = ConsumeSpans(self._topic, [read.event for read in batch.events])
-        events = [replace(read, event=event) for read, event in zip(batch.events, spans.entered, strict=True)]
         try:
-            await self._commit([read.event for read in events], batch.dead)
+            await self._commit(spans.entered, batch.dead)
         except Exception as error:
             spans.close(error)
             if is_transient(error):
                 raise
-            await self._isolate(events, batch, error)
+            entered = zip(batch.events, spans.entered, strict=True)
+            await self._isolate([replace(read, event=event) for read, event in entered], batch, error)
         spans.close()
         self._rule.count(batch.failed)
         metrics.CONSUMED.labels(self._topic, "ignored").inc(batch.ignored)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from uuid import RFC_4122, UUID
+from uuid import UUID
 
 from uuid_utils.compat import uuid7 as _uuid7
 
@@ -15,7 +15,8 @@ def uuid7() -> UUID:
 
 def is_uuid7(value: UUID) -> bool:
     """Whether `value` carries its time of birth."""
-    return value.version == 7 and value.variant == RFC_4122
+    bits = value.int
+    return (bits >> 76) & 0xF == 7 and (bits >> 62) & 0b11 == 0b10  # RFC 9562, 5.7
 
 
 def uuid7_time(value: UUID) -> datetime:

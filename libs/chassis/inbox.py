@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy import text
@@ -16,9 +17,12 @@ _CLAIM = text(
 )
 
 
+_as_number = attrgetter("int")
+
+
 async def claim(conn: AsyncConnection, handler: str, ids: Iterable[UUID]) -> set[UUID]:
     """Marks `ids` as applied by `handler` in this transaction; returns those that were not yet."""
-    ordered = sorted(set(ids))
+    ordered = sorted(set(ids), key=_as_number)
     if not ordered:
         return set()
     rows = await conn.execute(_CLAIM, {"handler": handler, "ids": ordered})

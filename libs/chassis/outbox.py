@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,8 +28,6 @@ _INSERT = text(
     "SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:topics AS text[]), CAST(:keys AS bytea[]), "
     "CAST(:bodies AS bytea[]), CAST(:headers AS text[]))"
 )
-
-_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ class Outbox:
             traceparent=_sound(draft.traceparent) or context,
         )
         value = draft.data.model_dump_json().encode()
-        headers = _encode_json(dict(encode_headers(event)))
+        headers = to_json(dict(encode_headers(event))).decode()
         _check_size(draft.data, len(value) + len(headers))
         return event.id, draft.data.topic, str(draft.subject).encode(), value, headers
 

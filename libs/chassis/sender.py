@@ -8,7 +8,6 @@ its sequence numbers; the broker then refuses every later batch as out of order 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
+from pydantic_core import from_json
 
 from chassis.outbox import DEAD_LETTER_LIMIT
 from chassis.partitioner import partition_of
@@ -40,8 +40,6 @@ _TOPIC_PAUSE = 5.0
 _STOP_WAIT = 5.0
 _LARGEST_ROW = DEAD_LETTER_LIMIT + 512 * 1024
 _LARGEST_REQUEST = _LARGEST_ROW + 512 * 1024
-
-_decode_json = json.JSONDecoder().decode
 
 
 class Row(Protocol):
@@ -224,7 +222,7 @@ class Sender:
 
 
 def _headers(row: Row) -> list[tuple[str, bytes]]:
-    return [(name, text.encode()) for name, text in _decode_json(row["headers"]).items()]
+    return [(name, text.encode()) for name, text in from_json(row["headers"]).items()]
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
