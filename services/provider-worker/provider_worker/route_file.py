@@ -8,10 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.errors import StartError
+from chassis.yaml_file import read_yaml
 from provider_worker.routing import KindRoute, Offer, RetryPolicy, RouteTable
 from schemas.parts import ErrorCode, Kind
 
@@ -87,15 +87,10 @@ def read_routes(path: Path | None = None) -> Routes:
 
 def _parse(path: Path) -> _File:
     try:
-        return _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        raw = path.read_bytes()
     except OSError as error:
         raise StartError([f"{path}: cannot be read: {error.strerror}"]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise StartError([f"{path}: is not YAML: {error}"]) from error
-    except ValidationError as error:
-        raise StartError(
-            [f"{path}: {'.'.join(map(str, part['loc'])) or 'file'}: {part['msg']}" for part in error.errors()]
-        ) from error
+    return read_yaml(raw, _File, place=str(path))
 
 
 def _contradictions(file: _File) -> Iterator[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, field_validator
 
+from chassis.errors import StartError
 from chassis.settings import ServiceSettings, service_config
+from provider_worker.route_file import read_routes
 
 
 class Settings(ServiceSettings):
@@ -35,3 +37,13 @@ class Settings(ServiceSettings):
     staged_age_seconds: float = Field(
         default=7 * 24 * 3600.0, ge=60, description="staged bytes are deleted so long after their attempt ended"
     )
+
+    @field_validator("routes_file")
+    @classmethod
+    def _is_whole(cls, value: Path | None) -> Path | None:
+        # Read here as well as by the wiring, so that it is told together with the other settings that are wrong.
+        try:
+            read_routes(value)
+        except StartError as error:
+            raise ValueError("\n".join(error.problems)) from error
+        return value

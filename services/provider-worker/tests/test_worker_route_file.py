@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from chassis.errors import StartError
+from chassis.settings import read
 from provider_worker.route_file import read_routes
+from provider_worker.settings import Settings
 from schemas.parts import Kind
 
 GOOD = """
@@ -68,3 +70,16 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_yaml_is_named(tmp_path: Path) -> None:
     assert "is not YAML" in faults(tmp_path, "a: [")
+
+
+def test_a_broken_file_is_told_together_with_the_other_settings(tmp_path: Path) -> None:
+    path = tmp_path / "routes.yaml"
+    path.write_text(GOOD.replace("timeout_s: 60", "timeout_s: 0").replace("currency: USD", "currency: EUR"))
+    with pytest.raises(StartError) as caught:
+        read(Settings, {"PROVIDER_WORKER_ROUTES_FILE": str(path), "PROVIDER_WORKER_HANDS": "many"})
+    of_routes = [problem for problem in caught.value.problems if problem.startswith("PROVIDER_WORKER_ROUTES_FILE ")]
+    assert [problem.split(": ")[1:3] for problem in of_routes] == [
+        ["line 4", "currency"],
+        ["line 9", "routes.0.timeout_s"],
+    ]
+    assert any(problem.startswith("PROVIDER_WORKER_HANDS ") for problem in caught.value.problems)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
+from pydantic_core import from_json, to_json
 from sqlalchemy import Row
 
 from provider_worker.routing import Offer
@@ -71,7 +71,7 @@ def task_of(row: Row[Any], job: Job) -> Task:
         time_left=float(row.time_left),
         resuming=row.resuming,
         cancelled=row.cancel_reason,
-        external=json.loads(row.external) if row.external is not None else None,
+        external=from_json(row.external) if row.external is not None else None,
         staged=staged_of(row.staged),
     )
 
@@ -79,7 +79,7 @@ def task_of(row: Row[Any], job: Job) -> Task:
 def staged_of(text: str | None) -> Staged | None:
     if text is None:
         return None
-    held = json.loads(text)
+    held = from_json(text)
     return Staged(
         pieces=tuple(Piece(**piece) for piece in held["pieces"]),
         billing=Billing.model_validate(held["billing"]),
@@ -97,11 +97,12 @@ def staged_text(staged: Staged | None) -> str | None:
     ]
     bill = staged.billing
     billing = {"state": bill.state, "amount_micros": bill.amount_micros, "basis": bill.basis}
-    return json.dumps({"pieces": pieces, "billing": billing, "external_id": staged.external_id, "seed": staged.seed})
+    held = {"pieces": pieces, "billing": billing, "external_id": staged.external_id, "seed": staged.seed}
+    return to_json(held).decode()
 
 
 def json_text(value: Mapping[str, Any] | None) -> str | None:
-    return None if value is None else json.dumps(value)
+    return None if value is None else to_json(value).decode()
 
 
 def columns(rows: Sequence[tuple[Any, ...]], spaced: str) -> dict[str, list[Any]]:

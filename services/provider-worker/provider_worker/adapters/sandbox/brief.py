@@ -43,8 +43,7 @@ def planned(req: GenerationRequest) -> dict[str, Any]:
         "width": req.width,
         "height": req.height,
         "format": req.format,
-        # Without a seed the reference decides too, or four pictures of one prompt would be the same one.
-        "seed": seed_of(f"{req.request_id} {words}") if req.seed is None else req.seed,
+        "seed": req.seed,
         "palette": _palette(palette) if palette else ["#{:02x}{:02x}{:02x}".format(*one) for one in named_in(words)],
         "headline": str(headline)[:_LONGEST_HEADLINE] if headline else _quoted(words),
     }
@@ -55,11 +54,17 @@ def brief_of(plan: Mapping[str, Any]) -> Brief:
     return Brief(
         width=plan["width"],
         height=plan["height"],
-        seed=plan["seed"],
+        seed=_seed(plan),
         palette=tuple(parse(text) for text in plan["palette"]),
         headline=plan["headline"],
         image_format=plan["format"],
     )
+
+
+def _seed(plan: Mapping[str, Any]) -> int:
+    """Without a seed the reference decides too, or four pictures of one prompt would be the same one."""
+    given: int | None = plan["seed"]
+    return seed_of(f"{plan['reference']} {without_tags(plan['prompt'])}") if given is None else given
 
 
 def sha256_of(plan: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ from provider_worker.adapters.interface import (
 )
 from provider_worker.adapters.sandbox import faults
 from provider_worker.adapters.sandbox.brief import FORMATS, LARGEST, SMALLEST, brief_of, planned, sha256_of
-from provider_worker.adapters.sandbox.drawing.picture import drawn
+from provider_worker.adapters.sandbox.drawing.picture import Brief, drawn
 from provider_worker.adapters.sandbox.instant import stamped
 from provider_worker.adapters.sandbox.store import (
     CURRENCY,
@@ -163,17 +163,17 @@ class SandboxProvider:
         await self._drawing.close()
 
     async def _finished(self, plan: Mapping[str, Any], external_id: str) -> Status:
-        data = await self._drawn(plan)
+        brief = brief_of(plan)
+        data = await self._drawn(brief, plan["reference"])
         if faults.faults_in(plan["prompt"]).corrupt:
             data = data[: len(data) * 2 // 3]
-        picture = Artifact(f"image/{plan['format']}", data=data, meta={"seed": plan["seed"]})
+        picture = Artifact(f"image/{plan['format']}", data=data, meta={"seed": brief.seed})
         cost = Cost(self._settings.price_micros, CURRENCY, "reported", {"image": 1})
         return Status("succeeded", external_id, progress=100, artifacts=(picture,), cost=cost)
 
-    async def _drawn(self, plan: Mapping[str, Any]) -> bytes:
-        brief = brief_of(plan)
+    async def _drawn(self, brief: Brief, reference: str) -> bytes:
         if self._settings.instant and brief.image_format == "png":
-            stamp = partial(stamped, brief.width, brief.height, brief.palette, brief.seed, plan["reference"])
+            stamp = partial(stamped, brief.width, brief.height, brief.palette, brief.seed, reference)
             return stamp() if brief.width * brief.height <= _SMALL else await asyncio.to_thread(stamp)
         try:
             return await self._drawing.run(_DRAWING_TIMEOUT_S, drawn, brief)
