@@ -30,7 +30,7 @@ class ServerError(StackError):
 
 
 class StartRefusedError(StackError):
-    """Nothing was started, because of ``problems``: every one that was found, not only the first."""
+    """Nothing was left running, because of ``problems``: every one that was found, not only the first."""
 
     code = "START_REFUSED"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,11 +25,15 @@ HOME_SETTING = "BACKLOT_HOME"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``ports``: offset (stack/services.py) → port; ``kafka`` and ``databases``: what others run for us."""
+    """``ports``: offset (stack/services.py) → port; ``kafka`` and ``databases``: what others run for us.
+
+    ``problems``: a sentence for everything that speaks against starting it.
+    """
 
     ports: Mapping[int, int]
     kafka: str | None
     databases: Mapping[str, str]
+    problems: tuple[str, ...] = ()
 
     @property
     def needs_kafka(self) -> bool:
@@ -61,16 +65,14 @@ def make_home(home: Path) -> None:
 
 
 def make_plan(home: Path, port: int | None, environ: Mapping[str, str]) -> Plan:
-    """The plan for a start over ``home``, which is ours already; StartRefusedError with every problem there is."""
+    """The plan for a start over ``home``, which is ours already, with every problem there is."""
     problems: list[str] = []
     base = _noted(problems, lambda: base_port(port, environ))
-    plan = plan_for(_choose_ports(home, base) if base is not None else {}, environ)
-    problems += ports_in_use(plan)
+    plan = plan_for(_choose_ports(home, DEFAULT_PORT if base is None else base), environ)
+    problems += ports_in_use(plan) if base is not None else []
     problems += _missing_programs(plan)
     problems += outside_problems(plan)
-    if problems:
-        raise StartRefusedError(problems)
-    return plan
+    return replace(plan, problems=tuple(problems))
 
 
 def plan_for(chosen: Mapping[int, int], environ: Mapping[str, str]) -> Plan:

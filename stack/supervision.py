@@ -6,6 +6,7 @@ import asyncio
 import random
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from stack.errors import ServerError, StackError
 from stack.ports import LOOPBACK
 
 DRAIN_SECONDS = 20.0
+CHECK_SECONDS = 60.0
+LISTED = "  - "  # how a service begins each line of what is wrong
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 30.0
 SETTLED_SECONDS = 10.0
@@ -80,6 +83,23 @@ class Service:
                 raise ServerError(f"{self.name} was not ready within {self._timeout:.0f} s:\n{tail(self.log)}")
             await asyncio.sleep(pause)
             pause = min(0.25, pause * 1.2)
+
+    async def faults(self) -> list[str]:
+        """A sentence for everything wrong with its settings and the files they name. It is asked, and not started."""
+        with tempfile.TemporaryDirectory() as folder:
+            said = Path(folder) / "said"
+            child = Child([*self._command, "--check-config"], log=said, env=self._env, inherit=self._inherit)
+            try:
+                status = await asyncio.wait_for(child.wait(), CHECK_SECONDS)
+            except TimeoutError:
+                return [f"{self.name}: does not say within {CHECK_SECONDS:.0f} s whether its settings are right."]
+            finally:
+                await child.stop(signal.SIGKILL, 5)
+            if status == 0:
+                return []
+            lines = said.read_text("utf-8", "replace").splitlines()
+            listed = [line.removeprefix(LISTED) for line in lines if line.startswith(LISTED)]
+            return [f"{self.name}: {line}" for line in listed or [tail(said)]]
 
     async def stop(self) -> None:
         """SIGTERM, 20 s to drain, then SIGKILL."""

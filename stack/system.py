@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from stack import state
 from stack.detached import start_detached, stop
-from stack.errors import ServerError, StackError
+from stack.errors import ServerError, StackError, StartRefusedError
 from stack.jars import Progress
 from stack.kafka import Kafka
 from stack.ownership import FolderLock
@@ -78,8 +79,9 @@ class System:
     async def start(self) -> None:
         """Return when everything is ready.
 
-        StartRefusedError lists all that is wrong before anything is started; FolderHeldError says who has the folder;
-        ServerError and DownloadError say what did not start and why. After an error nothing is left running.
+        StartRefusedError lists all that is wrong with ports, settings and files, of every service at once;
+        FolderHeldError says who has the folder; ServerError and DownloadError say what did not start and why. After an
+        error nothing is left running.
         """
         began = time.monotonic()
         make_home(self.home)
@@ -106,22 +108,21 @@ class System:
         plan = await asyncio.to_thread(make_plan, self.home, self._port, self._environ)
         secrets = await asyncio.to_thread(self._prepare_folder)
         kafka, postgres = self._servers(plan)
+        shared = self._shared_env(plan, secrets, kafka.bootstrap if kafka else str(plan.kafka))
+        if plan.problems:
+            faults = await _faults(self._services(plan, shared, postgres).values())
+            raise StartRefusedError([*plan.problems, *chain.from_iterable(faults.values())])
         await _all(self._start_server("kafka", kafka), self._start_server("postgres", postgres))
-        inside = [spec.package for spec in SERVICES if spec.package not in plan.databases]
         if postgres is not None:
-            await postgres.ensure_databases(inside)
-        bootstrap = kafka.bootstrap if kafka else str(plan.kafka)
-        urls = {**plan.databases, **({name: postgres.socket_url(name) for name in inside} if postgres else {})}
-        shared = self._shared_env(plan, secrets, bootstrap)
-        for wave in sorted({spec.wave for spec in SERVICES}):
-            together = [spec for spec in SERVICES if spec.wave == wave]
-            await _all(*(self._start_service(spec, plan, shared, urls[spec.package]) for spec in together))
-        public = {**plan.databases, **({name: postgres.url(name) for name in inside} if postgres else {})}
+            await postgres.ensure_databases(_inside(plan))
+        # Not before: where the server's socket is, it decides when it starts.
+        await self._start_services(self._services(plan, shared, postgres))
+        public = {**plan.databases, **({name: postgres.url(name) for name in _inside(plan)} if postgres else {})}
         self._info = StackInfo(
             gateway=_origin(plan.ports[0]),
             assets=shared["ASSET_PUBLIC_URL"],
             api_key=shared["API_GATEWAY_BOOTSTRAP_KEY"],
-            kafka=bootstrap,
+            kafka=shared[KAFKA_SETTING],
             databases=public,
             processes=self.pids,
             home=str(self.home),
@@ -150,7 +151,11 @@ class System:
         if server is not None:
             await self._start(name, server, server.start)
 
-    async def _start_service(self, spec: ServiceSpec, plan: Plan, shared: Mapping[str, str], url: str) -> None:
+    def _services(self, plan: Plan, shared: Mapping[str, str], postgres: Postgres | None) -> dict[ServiceSpec, Service]:
+        urls = {**plan.databases, **({name: postgres.socket_url(name) for name in _inside(plan)} if postgres else {})}
+        return {spec: self._service(spec, plan, shared, urls[spec.package]) for spec in SERVICES}
+
+    def _service(self, spec: ServiceSpec, plan: Plan, shared: Mapping[str, str], url: str) -> Service:
         own = {
             f"{spec.prefix}DATABASE_URL": url,
             f"{spec.prefix}INTERNAL_PORT": str(plan.ports[spec.internal]),
@@ -159,7 +164,7 @@ class System:
         }
         if spec.public is not None:
             own[f"{spec.prefix}HTTP_PORT"] = str(plan.ports[spec.public])
-        service = Service(
+        return Service(
             spec.name,
             service_command(spec.package),
             env={**shared, **own, **self._service_env.get(spec.name, {})},
@@ -167,7 +172,19 @@ class System:
             log=state.log_file(self.home, spec.name),
             inherit=[self._lock.descriptor],
         )
-        await self._start(spec.name, service, service.run)
+
+    async def _start_services(self, services: Mapping[ServiceSpec, Service]) -> None:
+        for wave in sorted({spec.wave for spec in services}):
+            together = [service for spec, service in services.items() if spec.wave == wave]
+            starts = (self._start(service.name, service, service.run) for service in together)
+            results = await asyncio.gather(*starts, return_exceptions=True)
+            failed = {
+                service.name: result
+                for service, result in zip(together, results, strict=True)
+                if isinstance(result, BaseException)
+            }
+            if failed:
+                raise await _explained(failed, services.values())
 
     async def _start(self, name: str, program: Program, start: Callable[[], Awaitable[None]]) -> None:
         began = time.monotonic()
@@ -216,11 +233,41 @@ class System:
 async def _all(*starts: Awaitable[None]) -> None:
     """Wait for all, then raise everything that went wrong as one error."""
     results = await asyncio.gather(*starts, return_exceptions=True)
-    errors = [result for result in results if isinstance(result, BaseException)]
-    if len(errors) == 1 or any(not isinstance(error, StackError) for error in errors):
-        raise next((error for error in errors if not isinstance(error, StackError)), errors[0])
-    if errors:
-        raise ServerError("\n".join(str(error) for error in errors))
+    if errors := [result for result in results if isinstance(result, BaseException)]:
+        raise _joined(errors)
+
+
+def _joined(errors: Sequence[BaseException]) -> BaseException:
+    foreign = [error for error in errors if not isinstance(error, StackError)]
+    if foreign or len(errors) == 1:
+        return [*foreign, *errors][0]
+    return ServerError("\n".join(map(str, errors)))
+
+
+async def _explained(failed: Mapping[str, BaseException], services: Iterable[Service]) -> BaseException:
+    """What to raise for services that did not start: with it, whatever is wrong with those not yet tried as well.
+
+    All are asked only now. Five more processes cost a good start seconds, and a bad one nothing that is missed.
+    """
+    if not all(isinstance(error, StackError) for error in failed.values()):
+        return _joined(list(failed.values()))
+    faults = await _faults(services)
+    others = [error for name, error in failed.items() if name not in faults]
+    if not faults:
+        return _joined(others)
+    return StartRefusedError([*chain.from_iterable(faults.values()), *map(str, others)])
+
+
+async def _faults(services: Iterable[Service]) -> dict[str, list[str]]:
+    """Name → sentences, for each service that has something to complain of."""
+    asked = list(services)
+    answers = await asyncio.gather(*(service.faults() for service in asked))
+    return {service.name: answer for service, answer in zip(asked, answers, strict=True) if answer}
+
+
+def _inside(plan: Plan) -> list[str]:
+    """The services whose databases are on our own server."""
+    return [spec.package for spec in SERVICES if spec.package not in plan.databases]
 
 
 def _origin(port: int) -> str:

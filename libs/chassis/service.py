@@ -99,14 +99,26 @@ class Running:
 
 
 def run(build: Callable[[S], Service], settings_cls: type[S]) -> None:
-    """The whole `__main__` of a service; ends the process. `--check-config` prints the settings and exits."""
+    """The whole `__main__` of a service; ends the process.
+
+    With `--check-config` it reads the settings and all files they name, says what is wrong or prints them, and starts
+    nothing; a running process of the service is no hindrance.
+    """
     settings = load(settings_cls)
     if "--check-config" in sys.argv[1:]:
+        asyncio.run(_try_to_build(build, settings))
         sys.stdout.write(describe(settings) + "\n")
         raise SystemExit(0)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code = runner.run(_main(build, settings))
     raise SystemExit(code)
+
+
+async def _try_to_build(build: Callable[[S], Service], settings: S) -> None:
+    try:
+        build(settings)
+    except StartError as error:
+        exit_with(error.problems)
 
 
 async def _main(build: Callable[[S], Service], settings: S) -> int:

@@ -126,7 +126,7 @@ def read(cls: type[S], environ: Mapping[str, str] | None = None) -> S:
     try:
         return cls()
     except ValidationError as error:
-        raise StartError([_in_words(cls, problem) for problem in error.errors()]) from None
+        raise StartError([said for problem in error.errors() for said in _in_words(cls, problem)]) from None
     finally:
         _given.reset(token)
 
@@ -165,14 +165,14 @@ def variable(cls: type[ServiceSettings], name: str) -> str:
     return str(cls.model_config.get("env_prefix", "")) + name.upper()
 
 
-def _in_words(cls: type[ServiceSettings], problem: Any) -> str:
+def _in_words(cls: type[ServiceSettings], problem: Any) -> list[str]:
     location = str(problem["loc"][0]) if problem["loc"] else ""
     named = next((name for name in cls.model_fields if location in (name, variable(cls, name))), None)
     if named is None:
-        return f"{location or 'settings'}: {problem['msg']}"
+        return [f"{location or 'settings'}: {problem['msg']}"]
     about = cls.model_fields[named].description
     said = "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
-    return f"{variable(cls, named)} {said}" + (f" ({about})" if about else "")
+    return [f"{variable(cls, named)} {line}" + (f" ({about})" if about else "") for line in said.splitlines()]
 
 
 def _shown(name: str, value: Any) -> str:

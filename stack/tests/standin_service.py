@@ -1,6 +1,6 @@
 """A process with a service's manners: answers on its internal port, writes JSON lines, ends on SIGTERM.
 
-Run with the prefix of its settings.
+Run with the prefix of its settings; with ``--check-config`` after it, it says what is wrong and ends.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ class Answer(BaseHTTPRequestHandler):
 
 def main(prefix: str) -> None:
     if reason := os.environ.get("REFUSE_TO_START"):
-        sys.exit(reason)
+        sys.exit(f"cannot start:\n  - {reason}")
+    if "--check-config" in sys.argv:
+        return
     if os.path.exists(os.environ.get("REFUSE_WHILE_THERE_IS", "")):
         sys.exit("not now")
     if os.environ.get("DEAF_TO_SIGTERM"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -43,8 +44,7 @@ def test_every_problem_is_reported_at_once(tmp_path: Path, base_port: int, liste
         "API_GATEWAY_DATABASE_URL": f"postgresql://gateway@127.0.0.1:{nobody}/gateway",
     }
 
-    with pytest.raises(StartRefusedError) as refused:
-        make_plan(tmp_path, base_port, environ)
+    problems = make_plan(tmp_path, base_port, environ).problems
 
     me = f"in use by process {os.getpid()} "
     expected = [
@@ -55,22 +55,24 @@ def test_every_problem_is_reported_at_once(tmp_path: Path, base_port: int, liste
         ("COST_LEDGER_DATABASE_URL", "postgresql://user:password@host:port/database"),
         ("API_GATEWAY_DATABASE_URL", f"127.0.0.1:{nobody} cannot be reached: Connection refused."),
     ]
-    assert len(refused.value.problems) == len(expected)
-    for problem, (begin, part) in zip(refused.value.problems, expected, strict=False):
+    assert len(problems) == len(expected)
+    for problem, (begin, part) in zip(problems, expected, strict=False):
         assert problem.startswith(begin)
         assert part in problem
-    assert str(refused.value).splitlines() == list(refused.value.problems)
+        assert "\n" not in problem
 
 
 @pytest.mark.parametrize("text", ["eighty", "-1", "65514", "8700.0", "٨٧"])
 def test_a_base_port_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(StartRefusedError, match=r"BACKLOT_PORT is .*: it has to be a number up to 65513, or 0"):
-        make_plan(tmp_path, None, {"BACKLOT_PORT": text})
+    [problem] = make_plan(tmp_path, None, {"BACKLOT_PORT": text}).problems
+
+    assert re.match(r"BACKLOT_PORT is .*: it has to be a number up to 65513, or 0", problem)
 
 
 def test_ports_lie_at_fixed_distances_from_the_base(tmp_path: Path, base_port: int) -> None:
     plan = make_plan(tmp_path, None, {"BACKLOT_PORT": str(base_port)})
 
+    assert plan.problems == ()
     assert plan.ports == {offset: base_port + offset for offset in (0, 1, 10, 11, 12, 13, 14, 20, 21, 22)}
 
 
@@ -107,6 +109,7 @@ def test_the_ports_of_servers_that_others_run_may_be_in_use(
 
     plan = make_plan(tmp_path, base_port, {**outside, "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{base_port + 20}"})
 
+    assert plan.problems == ()
     assert plan.kafka == f"127.0.0.1:{base_port + 20}"
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,8 +20,10 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from stack import state
-from stack.errors import FolderHeldError, ServerError
-from stack.services import SERVICES
+from stack.errors import FolderHeldError, ServerError, StartRefusedError
+from stack.ownership import is_held
+from stack.ports import LOOPBACK, is_free
+from stack.services import OFFSETS, SERVICES
 from stack.state import StackInfo
 from stack.system import System, start_detached, stop
 from stack.testing import PostgresServer
@@ -30,7 +33,7 @@ pytestmark = pytest.mark.integration
 STAND_IN = Path(__file__).with_name("standin_service.py")
 START = """
 import runpy, sys
-sys.argv[1:] = ["{prefix}"]
+sys.argv[1:] = ["{prefix}", *sys.argv[1:]]
 runpy.run_path("{program}", run_name="__main__")
 """
 NAMES = ["api-gateway", "cost-ledger", "kafka", "postgres", "prompt-service", "provider-worker", "storage-service"]
@@ -222,17 +225,54 @@ async def test_what_a_caller_gives_one_service_reaches_that_service_alone(
     assert "SANDBOX_DELAY" not in ledger
 
 
+# The gateway among them: it is started when the others are ready, and is to be told of all the same.
+BROKEN = {
+    name: {"REFUSE_TO_START": "templates are missing"} for name in ("prompt-service", "cost-ledger", "api-gateway")
+}
+BROKEN_SAY = [f"{name}: templates are missing" for name in BROKEN]
+
+
+async def test_a_port_in_use_and_all_broken_services_are_told_together_and_nothing_is_started(
+    tmp_path: Path, outside: dict[str, str]
+) -> None:
+    taken = next(base for base in range(15_000, 30_000, 50) if all(is_free(base + offset) for offset in OFFSETS))
+    heard: list[str] = []
+    with socket.create_server((LOOPBACK, taken)):
+        system = System(tmp_path, port=taken, env=outside, service_env=BROKEN, on_event=heard.append)
+        with pytest.raises(StartRefusedError) as failed:
+            await system.start()
+
+    port, *services = failed.value.problems
+    assert port.startswith(f"Port {taken} (api-gateway) is in use by process {os.getpid()} ")
+    assert sorted(services) == sorted(BROKEN_SAY)
+    assert heard == []
+    assert not list((tmp_path / "logs").iterdir())
+    assert not is_held(tmp_path)
+
+
+async def test_a_service_that_fails_for_another_reason_is_told_beside_those_with_wrong_settings(
+    tmp_path: Path, outside: dict[str, str]
+) -> None:
+    (tmp_path / "there").touch()
+    given = {**BROKEN, "storage-service": {"REFUSE_WHILE_THERE_IS": str(tmp_path / "there")}}
+
+    with pytest.raises(StartRefusedError) as failed:
+        await System(tmp_path, port=0, env=outside, service_env=given).start()
+
+    *services, other = failed.value.problems
+    assert sorted(services) == sorted(BROKEN_SAY)
+    assert other.startswith("storage-service ended with status 1:")
+
+
 async def test_services_that_do_not_start_are_all_named_and_nothing_is_left(
     tmp_path: Path, outside: dict[str, str]
 ) -> None:
-    broken = {name: {"REFUSE_TO_START": f"{name} misses its templates"} for name in ("prompt-service", "cost-ledger")}
-    system = System(tmp_path, port=0, env=outside, service_env=broken)
+    system = System(tmp_path, port=0, env=outside, service_env=BROKEN)
 
-    with pytest.raises(ServerError) as failed:
+    with pytest.raises(StartRefusedError) as failed:
         await system.start()
 
-    assert "prompt-service misses its templates" in str(failed.value)
-    assert "cost-ledger misses its templates" in str(failed.value)
+    assert sorted(failed.value.problems) == sorted(BROKEN_SAY)
     assert system.pids == {"supervisor": os.getpid()}
     started = json.loads((tmp_path / "logs" / "storage-service.log").read_text().splitlines()[0])
     assert not lives(started["pid"])

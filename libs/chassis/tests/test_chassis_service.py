@@ -245,6 +245,22 @@ async def test_everything_that_prevents_a_start_is_said_at_once_in_words(
     assert "Traceback" not in errors
 
 
+async def test_what_is_wrong_with_files_is_said_by_a_check_and_a_port_in_use_is_not(
+    package: Path, environ: dict[str, str]
+) -> None:
+    async def nobody(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    taken = await asyncio.start_server(nobody, "127.0.0.1", int(environ["TOY_HTTP_PORT"]))
+    async with taken, started(package, {**environ, "TOY_TEMPLATE": "broken"}, "--check-config") as process:
+        code, output, errors = await ended(process)
+    assert (code, output) == (2, "")
+    assert errors.splitlines()[1:] == [
+        "  - templates/banner.yaml: line 3: no such field",
+        "  - templates/logo.yaml: is empty",
+    ]
+
+
 async def test_the_settings_can_be_checked_without_starting(package: Path, environ: dict[str, str]) -> None:
     async with started(package, environ, "--check-config") as process:
         code, output, _ = await ended(process)

@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from chassis.errors import StartError
+from chassis.yaml_file import read_yaml
 from schemas.parts import Kind
 
 DEFAULT_VERSION = "v1.0"
@@ -102,9 +103,9 @@ def load_templates(folder: Path = SHIPPED) -> Templates:
     for path in sorted(folder.glob("*/*.yaml")):
         try:
             template = _read(path)
-        except ValidationError as error:
-            problems += _in_words(path, error)
-        except (yaml.YAMLError, ValueError, OSError) as error:
+        except StartError as error:
+            problems += error.problems
+        except (ValueError, OSError) as error:
             problems.append(f"{_place(path)}: {error}")
         else:
             found[template.name, template.version] = template
@@ -128,14 +129,9 @@ def _place(path: Path) -> str:
     return f"prompts/{path.parent.name}/{path.name}"
 
 
-def _in_words(path: Path, error: ValidationError) -> list[str]:
-    return [f"{_place(path)}: {'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
-
-
 def _read(path: Path) -> Template:
     raw = path.read_bytes()
-    content: Any = yaml.safe_load(raw)
-    file = TemplateFile.model_validate(content)
+    file = read_yaml(raw, TemplateFile, place=_place(path))
     if (file.name, file.version) != (path.parent.name, path.stem):
         place = f"prompts/{file.name}/{file.version}.yaml"
         raise ValueError(f"says it is {file.name} {file.version}, which belongs at {place}")

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chassis.errors import StartError
+from chassis.settings import read
 from prompt_service.kits import BrandKitBody
 from prompt_service.rendering import MissingPlaceholder, render
 from prompt_service.sanitizing import CLOSING, OPENING, clean, fence, headline_of
+from prompt_service.settings import Settings
 from prompt_service.templates import SHIPPED, BrokenTemplates, TemplateNotFound, find_template, load_templates
 from schemas.parts import AssetType
 
@@ -146,3 +149,14 @@ def test_all_broken_templates_are_named_at_once(tmp_path: Path) -> None:
 def test_a_folder_without_templates_is_broken(tmp_path: Path) -> None:
     with pytest.raises(BrokenTemplates, match="no template at all"):
         load_templates(tmp_path)
+
+
+def test_broken_templates_are_told_together_with_the_other_settings(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "v1.0.yaml").write_text("name: a\nversion: first\n")
+    with pytest.raises(StartError) as caught:
+        read(Settings, {"PROMPT_SERVICE_TEMPLATES_DIR": str(tmp_path), "PROMPT_SERVICE_KIT_WAIT_SECONDS": "0"})
+    said = "\n".join(caught.value.problems)
+    assert "PROMPT_SERVICE_TEMPLATES_DIR prompts/a/v1.0.yaml: line 2: version: String should match pattern" in said
+    assert "PROMPT_SERVICE_TEMPLATES_DIR prompts/a/v1.0.yaml: line 1: kind: Field required" in said
+    assert "PROMPT_SERVICE_KIT_WAIT_SECONDS Input should be greater than 0" in said
