@@ -63,6 +63,7 @@ async def _measure(info: StackInfo, scale: float) -> dict[str, Any]:
         "jobs_of_ten_items": lambda: measures.end_to_end(info, jobs=manifests, count=10),
         "idle": lambda: _idle(info),
         "overhead": lambda: measures.overhead(info, jobs=int(200 * scale)),
+        "filling": lambda: measures.fill(info, jobs=int(100_000 * scale)),
         "reading": lambda: measures.reading(info, requests=int(2000 * scale)),
         # Last, because it leaves a backlog behind.
         "acceptance": lambda: measures.acceptance(info, requests=int(20_000 * scale)),
