@@ -7,7 +7,6 @@ import hashlib
 import os
 import stat
 import sys
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -109,10 +108,15 @@ def folders(root: Path, kept: set[tuple[str, ...]] | None = None) -> Iterator[Fo
         opened.close()
 
 
-def create_temporary(folder: int, name: str) -> tuple[int, str]:
+def create_temporary(folder: int) -> tuple[int, str]:
     """A new file beside its later name, hidden from every key: descriptor and name."""
-    temporary = f".{name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
+    temporary = temporary_name()
     return os.open(temporary, _CREATE, 0o640, dir_fd=folder), temporary
+
+
+def temporary_name() -> str:
+    """A name that no key can spell and nobody else has."""
+    return f".{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
 
 
 def write_all(descriptor: int, chunks: Iterable[bytes | memoryview]) -> None:
@@ -131,24 +135,31 @@ def open_file(folder: int, name: str) -> int:
     return descriptor
 
 
-def file_size(folder: int, name: str) -> int | None:
-    """Bytes of a regular file, None where there is none."""
+def look(folder: int, name: str) -> os.stat_result | None:
+    """What the file system says of a regular file, None where there is none."""
     try:
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+    return found if stat.S_ISREG(found.st_mode) else None
 
 
 def file_sha256(folder: int, name: str) -> str:
-    """Hex digest of a file's bytes."""
-    with os.fdopen(open_file(folder, name), "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Hex digest of a file's bytes. `hashlib.file_digest` clears 256 KiB for each, which small files would pay for."""
+    descriptor = open_file(folder, name)
+    digest = hashlib.sha256()
+    try:
+        most = min(os.fstat(descriptor).st_size + 1, _COPY_CHUNK)
+        while chunk := os.read(descriptor, most):
+            digest.update(chunk)
+    finally:
+        os.close(descriptor)
+    return digest.hexdigest()
 
 
 def copy_file(source: int, source_name: str, target: int, target_name: str) -> None:
     """Copy through a temporary file beside the target, synced before it takes its name."""
-    descriptor, temporary = create_temporary(target, target_name)
+    descriptor, temporary = create_temporary(target)
     try:
         with (
             os.fdopen(descriptor, "wb", buffering=0) as written,

@@ -18,14 +18,15 @@ from objects.disk import (
     copy_file,
     create_temporary,
     file_sha256,
-    file_size,
     folders,
+    look,
     remove_quietly,
     sync_all,
+    temporary_name,
     write_all,
 )
 from objects.errors import InvalidKey, ObjectDamaged, ObjectMissing, StorageError, StorageUnavailable, translated
-from objects.keys import STAGING, key_parts
+from objects.keys import key_parts
 from objects.patience import WAITS_S, errors_of, retried
 from objects.store import Promoted, Promotion, Stored, Swept
 
@@ -92,10 +93,10 @@ class ObjectFiles:
         """Bytes of the object; raises `ObjectMissing`."""
         *path, name = key_parts(key)
         with errors_of(key), folders(self.root) as opened:
-            size = file_size(opened.open(tuple(path)), name)
-        if size is None:
+            found = look(opened.open(tuple(path)), name)
+        if found is None:
             raise ObjectMissing(key, "no such object")
-        return size
+        return found.st_size
 
     def exists(self, key: str) -> bool:
         try:
@@ -105,7 +106,7 @@ class ObjectFiles:
         return True
 
     def delete(self, keys: Sequence[str]) -> int:
-        """Remove objects, and staging folders that become empty; returns how many there were."""
+        """Remove objects; returns how many there were."""
         deleted = 0
         for some in _slices(keys, _TOGETHER):
             with folders(self.root) as opened:
@@ -162,7 +163,7 @@ def _write(opened: Folders, put: Put) -> _Written:
     *path, name = key_parts(put.key)
     folder = opened.open(tuple(path), create=True)
     opened.changed.add(tuple(path))
-    descriptor, temporary = create_temporary(folder, name)
+    descriptor, temporary = create_temporary(folder)
     try:
         write_all(descriptor, put.chunks)
     except OSError:
@@ -199,7 +200,7 @@ def _name_all(written: Mapping[int, _Written], opened: Folders) -> dict[int, OSE
 
 
 def _put_error(error: OSError, key: str) -> StorageError:
-    if isinstance(error, FileNotFoundError):  # the folder was pruned between its opening and the new file
+    if isinstance(error, FileNotFoundError):  # somebody removed the folder between its opening and the new file
         return StorageUnavailable(key, "the folder vanished")
     return translated(error, key)
 
@@ -213,20 +214,20 @@ def _link(sources: Folders, targets: Folders, promotion: Promotion, verify: bool
     *source_path, staged = key_parts(promotion.staged_key)
     target = targets.open(tuple(target_path), create=True)
     targets.changed.add(tuple(target_path))
-    present = file_size(target, blob)
-    size = _size_below(sources, tuple(source_path), staged)
-    if size is None:
-        if present is None:
-            raise ObjectMissing(promotion.staged_key, "neither staged nor promoted")
-        return Promoted(present, created=False)
-    if present is not None and present != size:
-        raise ObjectDamaged(promotion.blob_key, f"{present} bytes are kept, {size} are staged under one hash")
+    found = _look_below(sources, tuple(source_path), staged)
+    if found is None:
+        return _promoted_before(target, blob, promotion)
     source = sources.open(tuple(source_path))
-    if verify and file_sha256(source, staged) != promotion.sha256:
-        raise ObjectDamaged(promotion.staged_key, "the staged bytes do not have the hash that was reported")
-    if present is not None:
-        return Promoted(size, created=False)
-    return Promoted(size, created=_take(source, staged, target, blob))
+    if verify:
+        _check(source, staged, promotion)
+    if _take(source, staged, target, blob):
+        return Promoted(found.st_size, created=True)
+    if _is_whole(target, blob, found, promotion.sha256 if verify else None):
+        return Promoted(found.st_size, created=False)
+    if not verify:
+        _check(source, staged, promotion)
+    _take_over(source, staged, target, blob)
+    return Promoted(found.st_size, created=False, mended=True)
 
 
 def _blob_parts(promotion: Promotion) -> tuple[str, ...]:
@@ -236,15 +237,35 @@ def _blob_parts(promotion: Promotion) -> tuple[str, ...]:
     return parts
 
 
-def _size_below(opened: Folders, path: tuple[str, ...], name: str) -> int | None:
+def _look_below(opened: Folders, path: tuple[str, ...], name: str) -> os.stat_result | None:
     try:
-        return file_size(opened.open(path), name)
+        return look(opened.open(path), name)
     except FileNotFoundError:
         return None
 
 
+def _promoted_before(target: int, blob: str, promotion: Promotion) -> Promoted:
+    kept = look(target, blob)
+    if kept is None:
+        raise ObjectMissing(promotion.staged_key, "neither staged nor promoted")
+    return Promoted(kept.st_size, created=False)
+
+
+def _check(source: int, staged: str, promotion: Promotion) -> None:
+    if file_sha256(source, staged) != promotion.sha256:
+        raise ObjectDamaged(promotion.staged_key, "the staged bytes do not have the hash that was reported")
+
+
+def _is_whole(target: int, blob: str, staged: os.stat_result, sha256: str | None) -> bool:
+    """Whether what is kept is as long as what is staged, and, where a hash is given, has that hash."""
+    kept = look(target, blob)
+    if kept is None or kept.st_size != staged.st_size:
+        return False
+    return sha256 is None or os.path.samestat(kept, staged) or file_sha256(target, blob) == sha256
+
+
 def _take(source: int, staged: str, target: int, blob: str) -> bool:
-    """Give the staged bytes the blob's name; False when somebody else was faster."""
+    """Give the staged bytes the blob's name, unless somebody else was faster."""
     try:
         os.link(staged, blob, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
     except FileExistsError:
@@ -252,8 +273,20 @@ def _take(source: int, staged: str, target: int, blob: str) -> bool:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
+        if look(target, blob) is not None:
+            return False
         copy_file(source, staged, target, blob)
     return True
+
+
+def _take_over(source: int, staged: str, target: int, blob: str) -> None:
+    """Put the staged bytes in the place of damaged ones, so that a reader sees the one or the other."""
+    temporary = temporary_name()
+    try:
+        if _take(source, staged, target, temporary):
+            os.rename(temporary, blob, src_dir_fd=target, dst_dir_fd=target)
+    finally:  # a rename onto another link to the same file does nothing
+        remove_quietly(target, temporary)
 
 
 def _delete(opened: Folders, parts: tuple[str, ...]) -> bool:
@@ -263,15 +296,7 @@ def _delete(opened: Folders, parts: tuple[str, ...]) -> bool:
         opened.changed.add(tuple(path))
     except FileNotFoundError:
         return False
-    if path[0] == STAGING:
-        _prune(opened, tuple(path))
     return True
-
-
-def _prune(opened: Folders, path: tuple[str, ...]) -> None:
-    """Remove the folder of an attempt with its last file, or they would pile up by the million."""
-    with suppress(OSError):
-        os.rmdir(path[-1], dir_fd=opened.open(path[:-1]))
 
 
 def _slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

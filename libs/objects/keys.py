@@ -6,9 +6,10 @@ import re
 
 from objects.errors import InvalidKey
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+_KEY = re.compile(rf"{_NAME}(?:/{_NAME}){{1,7}}")
+_ATTEMPT = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_MOST_NAMES = 8
 
 STAGING = "staging"
 BLOBS = "blobs"
@@ -20,15 +21,20 @@ def key_parts(key: str) -> tuple[str, ...]:
     A name starts with a letter or a digit, so that `..`, absolute paths, empty names and our own hidden temporary
     files can not be spelt. Raises `InvalidKey`.
     """
-    parts = tuple(key.split("/"))
-    if not 2 <= len(parts) <= _MOST_NAMES or not all(_NAME.fullmatch(part) for part in parts):
+    if not _KEY.fullmatch(key):
         raise InvalidKey(repr(key)[:200], "a key is two to eight plain names joined by slashes")
-    return parts
+    return tuple(key.split("/"))
 
 
 def staged_key(tenant: str, attempt: str, number: int) -> str:
-    """Where the worker puts output `number` of an attempt until it is promoted."""
-    return _checked(f"{STAGING}/{tenant}/{attempt}/{number}")
+    """Where the worker puts output `number` of an attempt, whose id is a UUIDv7, until it is promoted.
+
+    The seventh and eighth digit of a UUIDv7 change every 65 seconds and come back after 4.7 hours: what is put at the
+    same time shares a folder, and a tenant has 256 of them for good, so that none has to be made or removed on the way.
+    """
+    if not _ATTEMPT.fullmatch(attempt):
+        raise InvalidKey(repr(attempt)[:200], "an attempt is named by a lower-case UUID")
+    return _checked(f"{STAGING}/{tenant}/{attempt[6:8]}/{attempt}.{number}")
 
 
 def blob_key(tenant: str, sha256: str) -> str:

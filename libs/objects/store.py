@@ -34,10 +34,11 @@ class Promotion:
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """`created` is False where the tenant had these bytes already."""
+    """`created` is False where the tenant had these bytes already, `mended` is True where they were damaged."""
 
     size: int
     created: bool
+    mended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ class ObjectStore(Protocol):
         """Let staged bytes live on under their hash; the staged object stays until somebody deletes it.
 
         May be repeated and may run in many processes at once: one copy is kept, and who comes second gets it (R27).
-        With `verify` the staged bytes are read and must have the hash, otherwise `ObjectDamaged`.
+        With `verify` the staged bytes are read and must have the hash, otherwise `ObjectDamaged`. A kept copy of
+        another size, or with `verify` of another hash, is damaged: staged bytes that have the hash take its place.
         """
         ...
 

@@ -35,7 +35,7 @@ class Upload:
                 self._append(descriptor, chunk)
 
     def _begin(self) -> tuple[int, str]:
-        self._temporary = create_temporary(self._opened.open(self._path, create=True), self._name)
+        self._temporary = create_temporary(self._opened.open(self._path, create=True))
         return self._temporary
 
     def _append(self, descriptor: int, chunk: bytes) -> None:

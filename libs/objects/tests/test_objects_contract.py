@@ -21,8 +21,8 @@ from objects import (
     Promoted,
     Promotion,
     blob_key,
-    staged_key,
 )
+from objects.tests.staged_keys import key_of
 
 STORES: dict[str, Callable[[Path], ObjectStore]] = {"folder": FolderStore}
 
@@ -60,7 +60,7 @@ async def test_what_is_put_is_read_back_with_its_size_and_hash(store: ObjectStor
     data = data[:size]
     sources: list[AsyncIterator[bytes] | bytes] = [data, pieces(data, 70_000)]
     for number, source in enumerate(sources):
-        key = staged_key(TENANT, "attempt", number)
+        key = key_of(TENANT, "attempt", number)
         stored = await store.put(key, source, max_bytes=4 * MIB)
         assert (stored.size, stored.sha256) == (size, sha256(data))
         assert await everything(store, key) == data
@@ -68,14 +68,14 @@ async def test_what_is_put_is_read_back_with_its_size_and_hash(store: ObjectStor
 
 
 async def test_a_second_put_replaces_the_object_as_a_whole(store: ObjectStore) -> None:
-    key = staged_key(TENANT, "attempt", 0)
+    key = key_of(TENANT, "attempt", 0)
     await store.put(key, b"long first content", max_bytes=100)
     await store.put(key, b"short", max_bytes=100)
     assert await everything(store, key) == b"short"
 
 
 async def test_a_reader_of_the_old_content_is_not_disturbed_by_its_replacement(store: ObjectStore) -> None:
-    key = staged_key(TENANT, "attempt", 0)
+    key = key_of(TENANT, "attempt", 0)
     await store.put(key, b"a" * MIB, max_bytes=MIB)
     reader = store.open(key)
     first = await anext(reader)
@@ -85,7 +85,7 @@ async def test_a_reader_of_the_old_content_is_not_disturbed_by_its_replacement(s
 
 @pytest.mark.parametrize("size", [11, 2 * MIB])
 async def test_more_bytes_than_allowed_are_refused_and_nothing_is_kept(store: ObjectStore, size: int) -> None:
-    key = staged_key(TENANT, "attempt", 0)
+    key = key_of(TENANT, "attempt", 0)
     for source in (b"x" * size, pieces(b"x" * size, 1000)):
         with pytest.raises(ObjectTooLarge, match=f"{size - 1} bytes allowed"):
             await store.put(key, source, max_bytes=size - 1)
@@ -102,7 +102,7 @@ async def test_an_endless_stream_is_cut_at_the_cap(store: ObjectStore) -> None:
             yield bytes(MIB)
 
     with pytest.raises(ObjectTooLarge):
-        await store.put(staged_key(TENANT, "attempt", 0), endless(), max_bytes=8 * MIB)
+        await store.put(key_of(TENANT, "attempt", 0), endless(), max_bytes=8 * MIB)
     assert sent <= 9 * MIB
 
 
@@ -112,7 +112,7 @@ async def test_a_source_that_fails_leaves_nothing_behind(store: ObjectStore, bef
         yield bytes(before)
         raise ConnectionResetError("the provider hung up")
 
-    key = staged_key(TENANT, "attempt", 0)
+    key = key_of(TENANT, "attempt", 0)
     with pytest.raises(ConnectionResetError):
         await store.put(key, broken(), max_bytes=8 * MIB)
     assert not await store.exists(key)
@@ -127,7 +127,7 @@ async def test_a_cancelled_upload_leaves_nothing_behind(store: ObjectStore) -> N
         started.set()
         await asyncio.Event().wait()
 
-    key = staged_key(TENANT, "attempt", 0)
+    key = key_of(TENANT, "attempt", 0)
     upload = asyncio.create_task(store.put(key, stuck(), max_bytes=8 * MIB))
     await started.wait()
     upload.cancel()
@@ -145,14 +145,14 @@ async def test_a_range_is_the_slice_of_the_bytes(
     end = None if length is None else start + length
     for make in STORES.values():
         store = make(tmp_path_factory.getbasetemp() / "ranges")
-        key = staged_key(TENANT, "ranges", 0)
+        key = key_of(TENANT, "ranges", 0)
         await store.put(key, data, max_bytes=600)
         assert await everything(store, key, start, end) == data[start:end]
         await store.close()
 
 
 async def test_what_is_not_there_is_reported_missing(store: ObjectStore) -> None:
-    key = staged_key(TENANT, "attempt", 0)
+    key = key_of(TENANT, "attempt", 0)
     assert not await store.exists(key)
     assert not await store.delete(key)
     with pytest.raises(ObjectMissing):
@@ -164,7 +164,7 @@ async def test_what_is_not_there_is_reported_missing(store: ObjectStore) -> None
 
 
 async def test_deleting_many_counts_those_that_were_there(store: ObjectStore) -> None:
-    keys = [staged_key(TENANT, f"attempt-{number}", 0) for number in range(300)]
+    keys = [key_of(TENANT, f"attempt-{number}", 0) for number in range(300)]
     await asyncio.gather(*(store.put(key, b"x", max_bytes=1) for key in keys[:200]))
     assert await store.delete_many(keys) == 200
     assert await store.delete_many(keys) == 0
@@ -172,14 +172,14 @@ async def test_deleting_many_counts_those_that_were_there(store: ObjectStore) ->
 
 
 async def test_an_object_can_be_put_again_after_its_deletion(store: ObjectStore) -> None:
-    key = staged_key(TENANT, "attempt", 0)
+    key = key_of(TENANT, "attempt", 0)
     for _ in range(3):
         await store.put(key, b"x", max_bytes=1)
         assert await store.delete(key)
 
 
 async def test_promoted_bytes_live_on_under_their_hash_when_the_staged_ones_are_deleted(store: ObjectStore) -> None:
-    staged, data = staged_key(TENANT, "attempt", 0), b"picture"
+    staged, data = key_of(TENANT, "attempt", 0), b"picture"
     await store.put(staged, data, max_bytes=100)
     wish = promotion(staged, data)
     assert await store.promote(staged, wish.blob_key, wish.sha256) == Promoted(7, created=True)
@@ -188,7 +188,7 @@ async def test_promoted_bytes_live_on_under_their_hash_when_the_staged_ones_are_
 
 
 async def test_promotion_may_be_repeated_also_when_the_staged_bytes_are_gone(store: ObjectStore) -> None:
-    staged, data = staged_key(TENANT, "attempt", 0), b"picture"
+    staged, data = key_of(TENANT, "attempt", 0), b"picture"
     await store.put(staged, data, max_bytes=100)
     wish = promotion(staged, data)
     outcomes = [await store.promote(staged, wish.blob_key, wish.sha256) for _ in range(3)]
@@ -200,7 +200,7 @@ async def test_promotion_may_be_repeated_also_when_the_staged_bytes_are_gone(sto
 
 async def test_of_many_concurrent_saves_of_one_content_exactly_one_creates_it(store: ObjectStore) -> None:
     data = b"the same picture"
-    staged = [staged_key(TENANT, f"attempt-{number}", 0) for number in range(40)]
+    staged = [key_of(TENANT, f"attempt-{number}", 0) for number in range(40)]
     await asyncio.gather(*(store.put(key, data, max_bytes=100) for key in staged))
     wishes = [promotion(key, data) for key in staged]
     outcomes = await asyncio.gather(*(store.promote(w.staged_key, w.blob_key, w.sha256) for w in wishes))
@@ -209,7 +209,7 @@ async def test_of_many_concurrent_saves_of_one_content_exactly_one_creates_it(st
 
 
 async def test_a_batch_gives_each_promotion_its_own_outcome(store: ObjectStore) -> None:
-    good, missing = staged_key(TENANT, "good", 0), staged_key(TENANT, "missing", 0)
+    good, missing = key_of(TENANT, "good", 0), key_of(TENANT, "missing", 0)
     await store.put(good, b"good", max_bytes=100)
     wrong_name = Promotion(good, blob_key(TENANT, sha256(b"other")), sha256(b"good"))
     outcomes = await store.promote_many([promotion(missing, b"gone"), promotion(good, b"good"), wrong_name])
@@ -221,7 +221,7 @@ async def test_a_batch_gives_each_promotion_its_own_outcome(store: ObjectStore) 
 
 async def test_a_batch_of_hundreds_is_promoted_whole(store: ObjectStore) -> None:
     contents = [f"picture {number}".encode() for number in range(500)]
-    staged = [staged_key(TENANT, f"attempt-{number}", 0) for number in range(500)]
+    staged = [key_of(TENANT, f"attempt-{number}", 0) for number in range(500)]
     await asyncio.gather(*(store.put(key, data, max_bytes=100) for key, data in zip(staged, contents, strict=True)))
     wishes = [promotion(key, data) for key, data in zip(staged, contents, strict=True)]
     outcomes = await store.promote_many(wishes)
@@ -231,7 +231,7 @@ async def test_a_batch_of_hundreds_is_promoted_whole(store: ObjectStore) -> None
 
 
 async def test_verification_refuses_bytes_without_the_reported_hash(store: ObjectStore) -> None:
-    staged = staged_key(TENANT, "attempt", 0)
+    staged = key_of(TENANT, "attempt", 0)
     await store.put(staged, b"what was stored", max_bytes=100)
     wish = promotion(staged, b"what was reported")
     with pytest.raises(ObjectDamaged):
@@ -241,9 +241,44 @@ async def test_verification_refuses_bytes_without_the_reported_hash(store: Objec
     assert (await store.promote(staged, true.blob_key, true.sha256, verify=True)).created
 
 
+@pytest.mark.parametrize("verify", [False, True])
+async def test_a_kept_copy_of_another_size_is_replaced_by_staged_bytes_that_have_its_hash(
+    store: ObjectStore, verify: bool
+) -> None:
+    staged, data = key_of(TENANT, "attempt", 0), b"picture"
+    await store.put(staged, data, max_bytes=100)
+    wish = promotion(staged, data)
+    await store.put(wish.blob_key, b"pict", max_bytes=100)
+    outcome = await store.promote(staged, wish.blob_key, wish.sha256, verify=verify)
+    assert outcome == Promoted(7, created=False, mended=True)
+    assert await everything(store, wish.blob_key) == data
+    again = await store.promote(staged, wish.blob_key, wish.sha256, verify=verify)
+    assert again == Promoted(7, created=False)
+
+
+async def test_a_kept_copy_of_other_bytes_is_replaced_where_hashes_are_compared(store: ObjectStore) -> None:
+    staged, data = key_of(TENANT, "attempt", 0), b"picture"
+    await store.put(staged, data, max_bytes=100)
+    wish = promotion(staged, data)
+    await store.put(wish.blob_key, b"pixture", max_bytes=100)
+    assert (await store.promote(staged, wish.blob_key, wish.sha256, verify=True)).mended
+    assert await everything(store, wish.blob_key) == data
+
+
+@pytest.mark.parametrize("verify", [False, True])
+async def test_nothing_is_replaced_by_staged_bytes_without_the_reported_hash(store: ObjectStore, verify: bool) -> None:
+    staged, data = key_of(TENANT, "attempt", 0), b"picture"
+    await store.put(staged, b"something else", max_bytes=100)
+    wish = promotion(staged, data)
+    await store.put(wish.blob_key, data, max_bytes=100)
+    with pytest.raises(ObjectDamaged):
+        await store.promote(staged, wish.blob_key, wish.sha256, verify=verify)
+    assert await everything(store, wish.blob_key) == data
+
+
 async def test_two_tenants_never_share_a_copy(store: ObjectStore) -> None:
     data = b"a picture that both have"
-    staged = staged_key("tenant-a", "attempt", 0)
+    staged = key_of("tenant-a", "attempt", 0)
     await store.put(staged, data, max_bytes=100)
     await store.promote(staged, blob_key("tenant-a", sha256(data)), sha256(data))
     assert not await store.exists(blob_key("tenant-b", sha256(data)))

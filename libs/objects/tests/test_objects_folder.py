@@ -27,9 +27,10 @@ from objects import (
     staged_key,
 )
 from objects.errors import translated
+from objects.tests.staged_keys import key_of
 
 TENANT = "tenant-a"
-KEY = staged_key(TENANT, "attempt", 0)
+KEY = key_of(TENANT, "attempt", 0)
 SECRET = b"of another tenant"
 
 
@@ -50,10 +51,15 @@ async def test_an_object_is_one_file_under_its_key(store: FolderStore, tmp_path:
     assert store.local_path(KEY) == (tmp_path / "objects" / KEY).resolve()
 
 
-async def test_staging_folders_vanish_with_their_last_file(store: FolderStore, tmp_path: Path) -> None:
-    await store.put(KEY, b"x", max_bytes=1)
-    await store.delete(KEY)
-    assert not (tmp_path / "objects" / "staging" / TENANT / "attempt").exists()
+async def test_nothing_of_an_attempt_is_left_when_its_bytes_are_deleted(store: FolderStore, tmp_path: Path) -> None:
+    folders = []
+    for attempt in range(300):
+        key = staged_key(TENANT, f"019aa0f0-{attempt:04x}-7000-8000-000000000001", 0)
+        await store.put(key, b"x", max_bytes=1)
+        await store.delete(key)
+        folders.append(sum(path.is_dir() for path in (tmp_path / "objects").rglob("*")))
+    assert files_below(tmp_path / "objects") == []
+    assert set(folders) == {3}
 
 
 async def test_a_promotion_copies_no_bytes(store: FolderStore, tmp_path: Path) -> None:
@@ -77,7 +83,7 @@ async def test_without_hard_links_the_bytes_are_copied(
     assert files_below(tmp_path / "objects") == sorted([KEY, blob])
 
 
-@pytest.mark.parametrize("planted", ["staging", f"staging/{TENANT}", f"staging/{TENANT}/attempt"])
+@pytest.mark.parametrize("planted", ["staging", f"staging/{TENANT}", str(Path(KEY).parent)])
 async def test_no_operation_passes_a_linked_folder(store: FolderStore, tmp_path: Path, planted: str) -> None:
     outside = tmp_path / "outside"
     inner = outside / Path(KEY).relative_to(planted)
@@ -129,16 +135,16 @@ async def test_a_pipe_under_a_key_does_not_hang_the_reader(store: FolderStore, t
 async def test_the_sweep_takes_old_temporary_files_and_nothing_else(store: FolderStore, tmp_path: Path) -> None:
     await store.put(KEY, b"kept", max_bytes=10)
     folder = (tmp_path / "objects" / KEY).parent
-    old, young = folder / ".0.aaaa.tmp", folder / ".0.bbbb.tmp"
+    old, young = folder / ".aaaa.tmp", folder / ".bbbb.tmp"
     for path in (old, young):
         path.write_bytes(b"1234567")
     hour_ago = time.time() - 3700
     os.utime(old, (hour_ago, hour_ago))
-    os.utime(folder / "0", (hour_ago, hour_ago))
+    os.utime(tmp_path / "objects" / KEY, (hour_ago, hour_ago))
 
     swept = await store.sweep()
     assert (swept.files, swept.size) == (1, 7)
-    assert sorted(path.name for path in folder.iterdir()) == [".0.bbbb.tmp", "0"]
+    assert sorted(path.name for path in folder.iterdir()) == [".bbbb.tmp", Path(KEY).name]
 
 
 @pytest.mark.parametrize(
@@ -209,17 +215,34 @@ async def test_a_full_or_forbidden_disk_is_reported_at_once(
     assert files_below(tmp_path / "objects") == []
 
 
+@pytest.mark.parametrize("links", [True, False])
+async def test_who_reads_a_damaged_copy_is_not_disturbed_by_its_replacement(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", FailingCalls(os.link, errno.EXDEV, failures=100))
+    stored = await store.put(KEY, b"picture", max_bytes=100)
+    blob = tmp_path / "objects" / blob_key(TENANT, stored.sha256)
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(b"pict")
+    with blob.open("rb") as reader:
+        assert (await store.promote(KEY, blob_key(TENANT, stored.sha256), stored.sha256)).mended
+        assert reader.read() == b"pict"
+    assert blob.read_bytes() == b"picture"
+    assert len(list(blob.parent.iterdir())) == 1
+
+
 async def test_one_bad_object_does_not_spoil_its_group(store: FolderStore, tmp_path: Path) -> None:
     (tmp_path / "objects" / KEY).mkdir(parents=True)
-    keys = [KEY, *(staged_key(TENANT, f"attempt-{number}", 0) for number in range(20))]
+    keys = [KEY, *(key_of(TENANT, f"attempt-{number}", 0) for number in range(20))]
     outcomes = await asyncio.gather(*(store.put(key, b"x", max_bytes=1) for key in keys), return_exceptions=True)
     assert isinstance(outcomes[0], InvalidKey)
     assert not any(isinstance(outcome, BaseException) for outcome in outcomes[1:])
 
 
-async def test_writers_and_sweepers_of_staging_folders_do_not_disturb_each_other(store: FolderStore) -> None:
+async def test_writers_and_sweepers_of_one_folder_do_not_disturb_each_other(store: FolderStore) -> None:
     async def put_and_delete(number: int) -> None:
-        key = staged_key(TENANT, "shared", number)
+        key = key_of(TENANT, "shared", number)
         for _ in range(20):
             await store.put(key, b"x", max_bytes=1)
             assert await store.delete(key)
@@ -232,7 +255,7 @@ def promote_the_same(root: str, worker: int, start: Any, results: Any) -> None:
         store = FolderStore(Path(root))
         created = []
         for number in range(30):
-            key = staged_key(TENANT, f"attempt-{worker}-{number}", 0)
+            key = key_of(TENANT, f"attempt-{worker}-{number}", 0)
             stored = await store.put(key, f"picture {number}".encode(), max_bytes=100)
             outcome = await store.promote(key, blob_key(TENANT, stored.sha256), stored.sha256)
             created.append(outcome.created)
@@ -261,9 +284,7 @@ def put_for_ever(root: str, reports: Any) -> None:
     async def run() -> None:
         store = FolderStore(Path(root))
         for number in range(10_000_000):
-            stored = await store.put(
-                staged_key(TENANT, f"a{number % 50}", number), os.urandom(20_000), max_bytes=20_000
-            )
+            stored = await store.put(key_of(TENANT, f"a{number % 50}", number), os.urandom(20_000), max_bytes=20_000)
             reports.send((number, stored.sha256))
 
     asyncio.run(run())
@@ -279,7 +300,7 @@ def test_what_was_reported_before_a_kill_is_whole_and_nothing_else_shows(tmp_pat
     os.kill(child.pid, signal.SIGKILL)
     child.join(10)
     for number, sha256 in seen:
-        content = (tmp_path / staged_key(TENANT, f"a{number % 50}", number)).read_bytes()
+        content = (tmp_path / key_of(TENANT, f"a{number % 50}", number)).read_bytes()
         assert hashlib.sha256(content).hexdigest() == sha256
     visible = [path for path in (tmp_path / "staging").rglob("*") if path.is_file() and not path.name.startswith(".")]
     assert all(path.stat().st_size == 20_000 for path in visible)
