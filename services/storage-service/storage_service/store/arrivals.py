@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -12,9 +13,16 @@ from storage_service.arrivals import Arrival, Handover, Kept, Outcome, OutputKey
 
 _ADD = text("""
     INSERT INTO arrivals (job_id, item, attempt, output, tenant_id, asset_id, sha256, size, handover, traceparent)
-    VALUES (:job_id, :item, :attempt, :output, :tenant_id, :asset_id, :sha256, :size, :handover, :traceparent)
+    SELECT job_id, item, attempt, output, tenant_id, asset_id, sha256, size, CAST(handover AS json), traceparent
+    FROM unnest(CAST(:jobs AS uuid[]), CAST(:items AS int[]), CAST(:attempts AS int[]), CAST(:outputs AS int[]),
+                CAST(:tenants AS uuid[]), CAST(:assets AS uuid[]), CAST(:hashes AS text[]), CAST(:sizes AS bigint[]),
+                CAST(:handovers AS text[]), CAST(:traceparents AS text[]))
+         AS u(job_id, item, attempt, output, tenant_id, asset_id, sha256, size, handover, traceparent)
     ON CONFLICT DO NOTHING
 """)
+_ADDED = (
+    "jobs", "items", "attempts", "outputs", "tenants", "assets", "hashes", "sizes", "handovers", "traceparents",
+)  # fmt: skip
 
 # One claim takes few large outputs or many small ones. What waits for a sweeper to delete older bytes of the same hash
 # is left until it is done.
@@ -68,9 +76,11 @@ _CLOSE = text("""
 
 async def add(conn: AsyncConnection, arrivals: Sequence[Arrival]) -> None:
     """Note `arrivals` to be stored; what is known already is left as it is."""
-    if arrivals:
-        # Sorted, so that two owners of a partition that moved wait for each other and never deadlock.
-        await conn.execute(_ADD, [_row(arrival) for arrival in sorted(arrivals, key=lambda one: one.key)])
+    if not arrivals:
+        return
+    # Sorted, so that two owners of a partition that moved wait for each other and never deadlock.
+    rows = sorted((_row(arrival) for arrival in arrivals), key=itemgetter(0, 1, 2, 3))
+    await conn.execute(_ADD, dict(zip(_ADDED, map(list, zip(*rows, strict=True)), strict=True)))
 
 
 async def claim(conn: AsyncConnection, *, most: int, most_bytes: int, lease_s: float) -> list[Arrival]:
@@ -103,20 +113,17 @@ def _closing(outcome: Outcome) -> tuple[str, str | None, float]:
             return "waiting", reason, seconds
 
 
-def _row(arrival: Arrival) -> dict[str, Any]:
-    key, output = arrival.key, arrival.handover.output
-    return {
-        "job_id": key.job_id,
-        "item": key.item,
-        "attempt": key.attempt,
-        "output": key.output,
-        "tenant_id": arrival.tenant_id,
-        "asset_id": arrival.asset_id,
-        "sha256": output.sha256,
-        "size": output.size,
-        "handover": arrival.handover.model_dump_json(),
-        "traceparent": arrival.traceparent,
-    }
+def _row(arrival: Arrival) -> tuple[Any, ...]:
+    output = arrival.handover.output
+    return (
+        *_parts(arrival.key),
+        arrival.tenant_id,
+        arrival.asset_id,
+        output.sha256,
+        output.size,
+        arrival.handover.model_dump_json(),
+        arrival.traceparent,
+    )
 
 
 def _arrival(row: Row[Any]) -> Arrival:

@@ -16,9 +16,19 @@ from storage_service.assets import Asset, Placed, Served
 _INSERT = text("""
     INSERT INTO assets (id, tenant_id, user_id, job_id, item, attempt, output, role, kind, asset_type, path, version,
         sha256, size, mime, width, height, duration_seconds, is_public, late, content_sha256, context, lineage, flags)
-    VALUES (:id, :tenant_id, :user_id, :job_id, :item, :attempt, :output, :role, :kind, :asset_type, :path, :version,
-        :sha256, :size, :mime, :width, :height, :duration_seconds, :is_public, :late, :content_sha256, :context,
-        :lineage, :flags)
+    SELECT id, tenant_id, user_id, job_id, item, attempt, output, role, kind, asset_type, path, version,
+        sha256, size, mime, width, height, duration_seconds, is_public, late, content_sha256, CAST(context AS json),
+        CAST(lineage AS json), CAST(flags AS json)
+    FROM unnest(CAST(:id AS uuid[]), CAST(:tenant_id AS uuid[]), CAST(:user_id AS uuid[]), CAST(:job_id AS uuid[]),
+                CAST(:item AS int[]), CAST(:attempt AS int[]), CAST(:output AS int[]), CAST(:role AS text[]),
+                CAST(:kind AS text[]), CAST(:asset_type AS text[]), CAST(:path AS text[]), CAST(:version AS int[]),
+                CAST(:sha256 AS text[]), CAST(:size AS bigint[]), CAST(:mime AS text[]), CAST(:width AS int[]),
+                CAST(:height AS int[]), CAST(:duration_seconds AS double precision[]), CAST(:is_public AS boolean[]),
+                CAST(:late AS boolean[]), CAST(:content_sha256 AS text[]), CAST(:context AS text[]),
+                CAST(:lineage AS text[]), CAST(:flags AS text[]))
+         AS u(id, tenant_id, user_id, job_id, item, attempt, output, role, kind, asset_type, path, version,
+              sha256, size, mime, width, height, duration_seconds, is_public, late, content_sha256, context, lineage,
+              flags)
 """)
 
 _SERVED = text("""
@@ -67,8 +77,10 @@ class Filter:
 
 async def insert(conn: AsyncConnection, placed: Sequence[Placed]) -> None:
     """Write new assets with revision 1."""
-    if placed:
-        await conn.execute(_INSERT, [_new(one) for one in placed])
+    if not placed:
+        return
+    rows = [_new(one) for one in placed]
+    await conn.execute(_INSERT, {column: [row[column] for row in rows] for column in rows[0]})
 
 
 async def served(conn: AsyncConnection, asset_id: UUID) -> Served | None:
