@@ -40,7 +40,7 @@ SETTINGS: Mapping[str, str] = {
     "max_wal_size": "1GB",
     "random_page_cost": "1.1",
     "recovery_init_sync_method": "syncfs",  # after kill -9: one call in place of an fsync per file, thousands of them
-    "shared_buffers": "128MB",
+    "shared_buffers": "256MB",
     "timezone": "UTC",
     "wal_level": "minimal",
 }

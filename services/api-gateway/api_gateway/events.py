@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_gateway.facts import JOB, Fact, FactKind
 from api_gateway.store.projecting import Heard, project
+from api_gateway.store.remembering import Remembered
 from api_gateway.store.totals import Shard
 from api_gateway.watching import Watch
 from chassis.consumer import Subscription
@@ -115,9 +116,9 @@ def _completed(event: GenerationCompleted, _: datetime) -> list[Fact]:
     return [Fact(event.item, event.attempt, FactKind.COMPLETED, 0, body)]
 
 
-def _primary(outputs: Sequence[Output]) -> int | None:
-    numbers = [output.number for output in outputs if output.role == "primary"]
-    return numbers[0] if numbers else None
+def _primary(outputs: Sequence[Output]) -> int:
+    """Which output the item stands or falls with. storage-service says output 0 is lost where there is no primary."""
+    return next((output.number for output in outputs if output.role == "primary"), 0)
 
 
 def _failed(event: GenerationFailed, _: datetime) -> list[Fact]:
@@ -212,6 +213,7 @@ class Hearing:
 
     outbox: Outbox
     watch: Watch
+    remembered: Remembered = field(default_factory=Remembered)
 
     def subscriptions(self) -> list[Subscription]:
         """One for each topic; all events of a batch go through the projection together."""
@@ -229,7 +231,7 @@ class Hearing:
             for event in events
             if (facts := facts_of(event))
         ]
-        changed = await project(conn, self.outbox, heard, shard)
+        changed = await project(conn, self.outbox, heard, shard, self.remembered)
         after_commit(conn, partial(self.watch.notify, changed))
 
 

@@ -61,7 +61,7 @@ class Fact(NamedTuple):
 
     @property
     def slot(self) -> Slot:
-        return (self.item, self.attempt, int(self.kind), self.output, self.asset_id)
+        return (*self[:4], self.asset_id)
 
 
 def cancel_requested(reason: str) -> Fact:

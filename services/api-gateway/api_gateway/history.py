@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from api_gateway.facts import Fact, FactKind
+from api_gateway.facts import Fact, FactKind, Slot
 
 CURRENCY = "USD"
 
@@ -53,8 +53,13 @@ class ItemHistory:
 
 @dataclass(slots=True)
 class History:
-    """All that is known of a job. `revisions` has the newest fact about each asset, by its id as text."""
+    """All that is known of a job: its `facts` by slot, and the same in drawers.
 
+    `revisions` has the newest fact about each asset, by its id as text. `made` is for whoever makes something of the
+    items: it keeps one thing for each, which is forgotten as soon as anything that is known of the item changes.
+    """
+
+    facts: dict[Slot, Fact] = field(default_factory=dict)
     prepared: Fact | None = None
     rejected: Fact | None = None
     cancel: Fact | None = None
@@ -63,6 +68,16 @@ class History:
     revisions: dict[str, Fact] = field(default_factory=dict)
     reserved_micros: int = 0
     currency: str = CURRENCY
+    made: dict[int, Any] = field(default_factory=dict)
+
+    def add(self, fact: Fact) -> bool:
+        """Files `fact`, unless its slot is filled; answers whether it was not."""
+        slot = fact.slot
+        if slot in self.facts:
+            return False
+        self.facts[slot] = fact
+        _FILING[fact.kind](self, fact)
+        return True
 
     def of(self, item: int) -> ItemHistory:
         """What is known of one item, which may be nothing."""
@@ -70,6 +85,7 @@ class History:
 
     def drawer(self, item: int) -> ItemHistory:
         """Where what is known of one item is to be put."""
+        self.made.pop(item, None)
         found = self.items.get(item)
         if found is None:
             found = self.items[item] = ItemHistory()
@@ -77,15 +93,16 @@ class History:
 
 
 def read(facts: Iterable[Fact]) -> History:
-    """`facts` in drawers. The result does not depend on their order, as long as every slot comes once."""
+    """`facts` in drawers. Where every slot comes once, the result does not depend on their order."""
     history = History()
     for fact in facts:
-        _FILING[fact.kind](history, fact)
+        history.add(fact)
     return history
 
 
 def _prepared(history: History, fact: Fact) -> None:
     history.prepared = fact
+    history.made.clear()
 
 
 def _rejected(history: History, fact: Fact) -> None:
@@ -180,6 +197,7 @@ def _store_failed(history: History, fact: Fact) -> None:
 
 
 def _revised(history: History, fact: Fact) -> None:
+    history.made.clear()
     _revise(history, str(fact.asset_id), fact)
 
 

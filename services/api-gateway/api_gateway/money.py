@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 
 MICROS = 1_000_000
 
@@ -15,6 +16,7 @@ def micros(amount: Decimal) -> int:
     return int(scaled)
 
 
+@lru_cache(4096)
 def decimal(amount_micros: int) -> str:
     """`amount_micros` as a decimal string with two to six decimals: 39000 is "0.039", 40000 is "0.04"."""
     sign = "-" if amount_micros < 0 else ""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from api_gateway.items import DONE
@@ -25,8 +25,7 @@ from schemas.results import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """What a job was accepted as, and where it stood when its facts were last read."""
 
     id: UUID
@@ -45,8 +44,7 @@ class Job:
         return self.status in TERMINAL
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What one job became, `now` being the database's time of the change."""
 
     before: Job

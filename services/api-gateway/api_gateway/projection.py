@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import itemgetter
@@ -59,10 +59,14 @@ class JobState(NamedTuple):
         return self.status in TERMINAL
 
 
-def state(facts: Collection[Fact]) -> JobState:
+def state(facts: Iterable[Fact]) -> JobState:
     """The job that `facts` make. Every slot may come once; their order means nothing."""
-    known = read(facts)
-    judged = _judged(facts, known)
+    return state_of(read(facts))
+
+
+def state_of(known: History) -> JobState:
+    """The job that all facts of `known` make."""
+    judged = _judged(known)
     closing = _closing(known)
     items = _items(judged, known, closing)
     status, error = _verdict(judged, items, closing)
@@ -85,12 +89,12 @@ def state(facts: Collection[Fact]) -> JobState:
     )
 
 
-def _judged(facts: Iterable[Fact], known: History) -> History:
+def _judged(known: History) -> History:
     """What the verdict rests on: all facts, or those that were there when the gateway gave up."""
     if known.given_up is None:
         return known
     slots = {tuple(slot) for slot in known.given_up.body["known"]}
-    return read(fact for fact in facts if fact.slot[:4] in slots and fact.asset_id is None)
+    return read(fact for fact in known.facts.values() if fact.slot[:4] in slots and fact.asset_id is None)
 
 
 def _closing(known: History) -> Closing | None:
@@ -110,7 +114,13 @@ def _items(judged: History, known: History, closing: Closing | None) -> tuple[It
     if judged.prepared is None:
         return ()
     prepared = sorted(judged.prepared.body["items"], key=itemgetter("number"))
-    return tuple([item_state(item, judged, known, closing) for item in prepared])
+    if judged is not known:
+        return tuple([item_state(item, judged, known, closing) for item in prepared])
+    made = known.made
+    for item in prepared:
+        if item["number"] not in made:
+            made[item["number"]] = item_state(item, known, known, None)
+    return tuple([made[item["number"]] for item in prepared])
 
 
 def _verdict(judged: History, items: Sequence[ItemState], closing: Closing | None) -> tuple[Status, Failure | None]:

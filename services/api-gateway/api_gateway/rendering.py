@@ -12,7 +12,6 @@ from pydantic_core import from_json
 
 from api_gateway.accepting import Accepted
 from api_gateway.lifecycle import TERMINAL, Status
-from api_gateway.money import decimal, decimal_or_none
 
 Sign = Callable[[str, UUID, UUID, str, float], str]
 """(url, tenant, asset, sha256, now) → the URL, signed for a while"""
@@ -31,13 +30,7 @@ class JobRow:
     prompt: str | None
     labels: Mapping[str, str]
     status: str
-    stage: str | None
     progress: int
-    estimated_micros: int | None
-    reserved_micros: int
-    actual_micros: int
-    currency: str
-    settled: bool
     view: str
     version: int
     created_at: datetime
@@ -66,7 +59,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class AssetRow:
-    """An asset as it is read for its page."""
+    """An asset as it is read for its page. `body` is JSON."""
 
     id: UUID
     tenant_id: UUID
@@ -75,7 +68,7 @@ class AssetRow:
     url: str
     sha256: str
     is_public: bool
-    body: Mapping[str, Any]
+    body: str
     now: float
 
 
@@ -86,7 +79,7 @@ def job_json(row: JobRow, sign: Sign) -> dict[str, Any]:
     return {
         "id": str(row.id),
         "status": row.status,
-        "stage": row.stage,
+        "stage": view.get("stage"),
         "progress": row.progress,
         "kind": row.kind,
         "asset_type": row.asset_type,
@@ -95,13 +88,7 @@ def job_json(row: JobRow, sign: Sign) -> dict[str, Any]:
         "prompt": row.prompt,
         "labels": row.labels,
         "items": [_item(item, row, sign) for item in view.get("items", ())],
-        "cost": {
-            "estimated": decimal_or_none(row.estimated_micros),
-            "reserved": decimal(row.reserved_micros),
-            "actual": decimal(row.actual_micros),
-            "currency": row.currency,
-            "settled": row.settled,
-        },
+        "cost": view.get("cost", _NO_COST),
         "error": error,
         "error_message": error and error["message"],
         "cancellation": view.get("cancellation"),
@@ -169,7 +156,7 @@ def asset_json(row: AssetRow, sign: Sign) -> dict[str, Any]:
         "id": str(row.id),
         "job_id": str(row.job_id),
         "user_id": str(row.user_id),
-        **row.body,
+        **from_json(row.body),
         "url": asset_url(row, sign),
         "thumbnail_url": None,
         "sha256": row.sha256,

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from api_gateway.items import Failure, ItemState
-from api_gateway.money import decimal_or_none
+from api_gateway.money import decimal, decimal_or_none
 from api_gateway.outcomes import Change
 from api_gateway.outputs import Output
 from api_gateway.projection import Cancellation, JobState
 
 
 def view_of(state: JobState) -> dict[str, Any]:
-    """Items, error, cancellation, late outputs and warnings."""
+    """Stage, items, cost, error, cancellation, late outputs and warnings."""
     return {
+        "stage": state.stage and state.stage.value,
+        "cost": {
+            "estimated": decimal_or_none(state.estimated_micros),
+            "reserved": decimal(state.reserved_micros),
+            "actual": decimal(state.actual_micros),
+            "currency": state.currency,
+            "settled": state.settled,
+        },
         "items": [_item(item) for item in state.items],
         "error": _failure(state.error),
         "cancellation": _cancellation(state.cancellation),
@@ -60,10 +67,6 @@ def _output(output: Output) -> dict[str, Any]:
     }
 
 
-def _late_output(output: Output) -> dict[str, Any]:
-    return {"item": output.item, "attempt": output.attempt, **_output(output)}
-
-
 def _failure(failure: Failure | None) -> dict[str, Any] | None:
     return None if failure is None else {"code": failure.code, "message": failure.message, "stage": failure.stage}
 
@@ -79,8 +82,7 @@ def _cancellation(cancellation: Cancellation | None) -> dict[str, Any] | None:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class AssetRow:
+class AssetRow(NamedTuple):
     """An asset as its job knows it. `place` orders the assets of a job."""
 
     id: UUID

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -79,4 +79,4 @@ class Fold:
         self.announced += announcements(self.job, after, NOW)
         self.passed += passage(self.job.status, after.status)
         self.seen.append(after)
-        self.job = replace(self.job, status=after.status, progress=after.progress, settled=after.settled)
+        self.job = self.job._replace(status=after.status, progress=after.progress, settled=after.settled)

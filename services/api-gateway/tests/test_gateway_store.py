@@ -14,6 +14,7 @@ from pydantic_core import from_json, to_json
 
 from api_gateway.facts import Fact, FactKind
 from api_gateway.store.projecting import Heard, project
+from api_gateway.store.remembering import Remembered
 from api_gateway.store.totals import Shard
 from chassis.ids import uuid7
 from chassis.outbox import Outbox
@@ -169,7 +170,11 @@ async def test_traces_of_events_go_on_in_what_is_said_because_of_them(gateway: G
     rejected = Fact(0, 0, FactKind.REJECTED, 0, {"code": "INVALID_REQUEST", "message": "no"})
     async with gateway.engine.begin() as conn:
         await project(
-            conn, Outbox("/services/api-gateway"), [Heard(job_id, gateway.who.tenant_id, [rejected], trace)], Shard.OWN
+            conn,
+            Outbox("/services/api-gateway"),
+            [Heard(job_id, gateway.who.tenant_id, [rejected], trace)],
+            Shard.OWN,
+            Remembered(),
         )
 
     headers = (await gateway.run("SELECT headers FROM outbox WHERE topic = 'backlot.job-results'")).scalars().all()

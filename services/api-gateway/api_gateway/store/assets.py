@@ -13,10 +13,9 @@ from api_gateway.view import assets_of
 
 _UPSERT = text(
     "INSERT INTO asset (id, tenant_id, user_id, job_id, place, url, sha256, is_public, deleted, body) "
-    "SELECT i, t, u, j, p, l, h, v, d, b::jsonb FROM unnest(CAST(:ids AS uuid[]), CAST(:tenants AS uuid[]), "
+    "SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:tenants AS uuid[]), "
     "CAST(:users AS uuid[]), CAST(:jobs AS uuid[]), CAST(:places AS int[]), CAST(:urls AS text[]), "
     "CAST(:hashes AS text[]), CAST(:public AS bool[]), CAST(:deleted AS bool[]), CAST(:bodies AS text[])) "
-    "AS a(i, t, u, j, p, l, h, v, d, b) "
     "ON CONFLICT (id) DO UPDATE SET place = excluded.place, url = excluded.url, is_public = excluded.is_public, "
     "deleted = excluded.deleted, body = excluded.body "
     "WHERE asset.job_id = excluded.job_id"

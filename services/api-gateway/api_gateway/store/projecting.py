@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_gateway import metrics
 from api_gateway.facts import Fact, FactKind
-from api_gateway.lifecycle import InvalidStateTransition, Status
+from api_gateway.history import History
+from api_gateway.lifecycle import TERMINAL, InvalidStateTransition, Status
 from api_gateway.outcomes import Change, Job, advance, announcements
-from api_gateway.projection import JobState, state
+from api_gateway.projection import state_of
 from api_gateway.store.assets import write_assets
-from api_gateway.store.totals import Shard
+from api_gateway.store.facts import fill, read_histories
+from api_gateway.store.remembering import Remembered
+from api_gateway.store.totals import Shard, count_moves
 from api_gateway.view import view_of
 from chassis.outbox import Draft, Outbox
 from chassis.telemetry import get_logger
@@ -27,51 +30,24 @@ from schemas.parts import AssetType, Kind
 log = get_logger()
 
 _LOCK = text(
-    "SELECT id, tenant_id, user_id, kind, asset_type, labels, status, progress, settled, created_at, now() AS now "
-    "FROM job WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"
+    "SELECT id, tenant_id, user_id, kind, asset_type, nullif(labels, '{}'), status, progress, settled, created_at, "
+    "version, xmin, pg_current_xact_id()::xid, now() FROM job WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"
 )
 
-# The empty slots are filled and the facts of every job that got one are read, in one statement: what it writes it does
-# not see, so both halves are put together. One row for each job, because taking thousands of small rows apart would
-# cost more than reading one document.
-_FILL = text(
-    "WITH fresh AS (INSERT INTO fact (job_id, item, attempt, kind, output, asset_id, body) "
-    "SELECT j, i, a, k, o, s, b::jsonb FROM unnest(CAST(:jobs AS uuid[]), CAST(:items AS int[]), "
-    "CAST(:attempts AS int[]), CAST(:kinds AS smallint[]), CAST(:outputs AS int[]), CAST(:assets AS uuid[]), "
-    "CAST(:bodies AS text[])) AS f(j, i, a, k, o, s, b) ON CONFLICT DO NOTHING "
-    "RETURNING job_id, item, attempt, kind, output, asset_id, body), "
-    "whole AS (SELECT job_id, item, attempt, kind, output, asset_id, body, false AS new "
-    "FROM fact WHERE job_id = ANY(CAST(:ids AS uuid[])) "
-    "UNION ALL SELECT job_id, item, attempt, kind, output, asset_id, body, true FROM fresh) "
-    "SELECT job_id, json_agg(json_build_array(item, attempt, kind, output, asset_id, body))::text, "
-    "array_agg(kind) FILTER (WHERE new) FROM whole GROUP BY job_id HAVING bool_or(new)"
-)
-
-_READ = text(
-    "SELECT job_id, json_agg(json_build_array(item, attempt, kind, output, asset_id, body))::text "
-    "FROM fact WHERE job_id = ANY(:ids) GROUP BY job_id"
-)
-
-# `job` in the second part is the job as it was before this statement, `news` as it will be after it.
 _WRITE = text(
-    "WITH news AS MATERIALIZED (SELECT u.id, n.* FROM unnest(CAST(:ids AS uuid[]), CAST(:documents AS text[])) "
-    "AS u(id, document), jsonb_to_record(u.document::jsonb) AS n(status text, stage text, progress smallint, "
-    "estimated bigint, reserved bigint, actual bigint, currency text, settled boolean, sealed boolean, view jsonb)), "
-    "counted AS (INSERT INTO job_total (tenant_id, user_id, kind, asset_type, status, shard, jobs) "
-    "SELECT tenant_id, user_id, kind, coalesce(asset_type, ''), side.status, :shard, sum(side.jobs) "
-    "FROM job JOIN news USING (id), LATERAL (VALUES (job.status, -1), (news.status, 1)) AS side(status, jobs) "
-    "WHERE job.status <> news.status GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 "
-    "ON CONFLICT (tenant_id, user_id, kind, asset_type, status, shard) "
-    "DO UPDATE SET jobs = job_total.jobs + excluded.jobs) "
-    "UPDATE job SET status = news.status, stage = news.stage, progress = news.progress, "
-    "estimated_micros = news.estimated, reserved_micros = news.reserved, actual_micros = news.actual, "
-    "currency = news.currency, settled = news.settled, view = news.view, version = job.version + 1, "
-    "updated_at = now(), "
-    "cancel_requested_at = CASE WHEN news.view->>'cancellation' IS NOT NULL "
+    "UPDATE job SET status = news.status, progress = news.progress, settled = news.settled, view = news.view, "
+    "version = job.version + 1, updated_at = now(), "
+    "cancel_requested_at = CASE WHEN job.id = ANY(CAST(:stopping AS uuid[])) "
     "THEN coalesce(job.cancel_requested_at, now()) END, "
-    "completed_at = CASE WHEN news.sealed THEN coalesce(job.completed_at, now()) END "
-    "FROM news WHERE job.id = news.id"
+    "completed_at = CASE WHEN news.status = ANY(CAST(:terminal AS text[])) "
+    "THEN coalesce(job.completed_at, now()) END "
+    "FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:progresses AS smallint[]), "
+    "CAST(:settled AS bool[]), CAST(:views AS text[])) AS news(id, status, progress, settled, view) "
+    "WHERE job.id = news.id"
 )
+
+# A job that has new facts and yet does not change: its row says so, or its history would be taken for whole elsewhere.
+_TOUCH = text("UPDATE job SET updated_at = updated_at WHERE id = ANY(CAST(:ids AS uuid[]))")
 
 # Facts that can neither bring an asset into view nor change it.
 _NO_ASSETS = frozenset(
@@ -88,8 +64,7 @@ _NO_ASSETS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """Facts about one job, with the trace context of what brought them."""
 
     job_id: UUID
@@ -98,132 +73,123 @@ class Heard:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Locked:
+class _Locked(NamedTuple):
+    """A job under its lock: `version` of its row, the transaction that wrote that, and the one that holds the lock."""
+
     job: Job
+    version: int
+    writer: int
+    holder: int
     now: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class _Filled:
-    """A job that got something new: all its facts, and which kinds were new."""
+@dataclass(slots=True)
+class _Filling:
+    """A job with all its facts; `fresh` are those that are new, `traceparent` is the context of what brought them."""
 
-    job_id: UUID
-    facts: list[Fact]
-    new: frozenset[int]
+    locked: _Locked
+    history: History
+    fresh: list[Fact] = field(default_factory=list)
+    traceparent: str | None = None
+
+    def add(self, facts: Iterable[Fact]) -> None:
+        self.fresh += [fact for fact in facts if self.history.add(fact)]
 
 
 Judge = Callable[[Job, Sequence[Fact]], Sequence[Fact]]
 """Facts the gateway itself adds to a locked job, given those it has."""
 
 
-async def project(conn: AsyncConnection, outbox: Outbox, heard: Sequence[Heard], shard: Shard) -> list[UUID]:
+async def project(
+    conn: AsyncConnection, outbox: Outbox, heard: Sequence[Heard], shard: Shard, remembered: Remembered
+) -> list[UUID]:
     """Writes what is new of `heard` and brings its jobs up to date, in the transaction of `conn`.
 
     Facts about jobs nobody accepted are logged and dropped (R39). Answers the jobs that changed.
     """
-    locked = await _lock(conn, {entry.job_id for entry in heard})
-    filled = await _fill(conn, [entry for entry in heard if _is_ours(entry, locked)])
-    traces = {entry.job_id: entry.traceparent for entry in heard}
-    return await _bring_up_to_date(conn, outbox, locked, filled, traces=traces, shard=shard)
+    filling = await _open(conn, {entry.job_id for entry in heard}, remembered)
+    for entry in heard:
+        job = filling.get(entry.job_id)
+        if job is None or job.locked.job.tenant_id != entry.tenant_id:
+            _drop(entry)
+            continue
+        job.add(entry.facts)
+        job.traceparent = entry.traceparent
+    changed = await _bring_up_to_date(conn, outbox, filling.values(), shard)
+    for job_id, found in filling.items():
+        remembered.keep(job_id, found.locked.holder if found.fresh else found.locked.writer, found.history)
+    return changed
 
 
 async def judge(conn: AsyncConnection, outbox: Outbox, ids: Iterable[UUID], decide: Judge, shard: Shard) -> list[UUID]:
     """Locks jobs, lets `decide` add facts of the gateway's own to each, and brings those up to date."""
-    locked = await _lock(conn, set(ids))
-    known = await _read(conn, list(locked))
-    heard = [
-        Heard(job_id, entry.job.tenant_id, facts)
-        for job_id, entry in locked.items()
-        if (facts := decide(entry.job, known.get(job_id, [])))
-    ]
-    return await _bring_up_to_date(conn, outbox, locked, await _fill(conn, heard), traces={}, shard=shard)
+    filling = await _open(conn, set(ids), Remembered())
+    for entry in filling.values():
+        entry.add(decide(entry.locked.job, list(entry.history.facts.values())))
+    return await _bring_up_to_date(conn, outbox, filling.values(), shard)
 
 
-def _is_ours(heard: Heard, locked: Mapping[UUID, _Locked]) -> bool:
-    entry = locked.get(heard.job_id)
-    if entry is not None and entry.job.tenant_id == heard.tenant_id:
-        return True
-    log.warning("job_not_found", job_id=str(heard.job_id), tenant=str(heard.tenant_id), facts=_names(heard.facts))
-    return False
+def _drop(heard: Heard) -> None:
+    names = [fact.kind.name for fact in heard.facts]
+    log.warning("job_not_found", job_id=str(heard.job_id), tenant=str(heard.tenant_id), facts=names)
 
 
-def _names(facts: Sequence[Fact]) -> list[str]:
-    return [fact.kind.name for fact in facts]
+async def _open(conn: AsyncConnection, ids: set[UUID], remembered: Remembered) -> dict[UUID, _Filling]:
+    """Locks jobs. Their histories: none for a job that never changed, else as it is remembered, else read."""
+    locked = await _lock(conn, ids)
+    known = [History() if entry.version == 1 else remembered.take(entry.job.id, entry.writer) for entry in locked]
+    missing = [entry.job.id for entry, history in zip(locked, known, strict=True) if history is None]
+    found = await read_histories(conn, missing)
+    return {
+        entry.job.id: _Filling(entry, history or found.get(entry.job.id) or History())
+        for entry, history in zip(locked, known, strict=True)
+    }
 
 
-async def _lock(conn: AsyncConnection, ids: set[UUID]) -> dict[UUID, _Locked]:
+async def _lock(conn: AsyncConnection, ids: set[UUID]) -> list[_Locked]:
     if not ids:
-        return {}
-    rows = (await conn.execute(_LOCK, {"ids": sorted(ids)})).all()
-    return {row[0]: _Locked(_job(row), row[-1]) for row in rows}
+        return []
+    rows = (await conn.execute(_LOCK, {"ids": ids})).all()
+    return [_Locked(_job(row), *row[-4:]) for row in rows]
 
 
 def _job(row: Any) -> Job:
-    job_id, tenant_id, user_id, kind, asset_type, labels, status, progress, settled, created_at, _ = row
+    job_id, tenant_id, user_id, kind, asset_type, labels, status, progress, settled, created_at, *_ = row
     return Job(
-        id=job_id,
-        tenant_id=tenant_id,
-        user_id=user_id,
-        kind=Kind(kind),
-        asset_type=AssetType(asset_type) if asset_type else None,
-        labels=labels,
-        status=Status(status),
-        progress=progress,
-        settled=settled,
-        created_at=created_at,
+        job_id,
+        tenant_id,
+        user_id,
+        _KINDS[kind],
+        AssetType(asset_type) if asset_type else None,
+        labels or {},
+        _STATUSES[status],
+        progress,
+        settled,
+        created_at,
     )
 
 
-async def _fill(conn: AsyncConnection, heard: Sequence[Heard]) -> list[_Filled]:
-    """Fills the slots that are still empty; answers the jobs that got something new, with all their facts."""
-    rows = [
-        (entry.job_id, fact.item, fact.attempt, int(fact.kind), fact.output, fact.asset_id, to_json(fact.body).decode())
-        for entry in heard
-        for fact in entry.facts
-    ]
-    if not rows:
-        return []
-    jobs, items, attempts, kinds, outputs, assets, bodies = (list(column) for column in zip(*rows, strict=True))
-    values = {"jobs": jobs, "items": items, "attempts": attempts, "kinds": kinds, "outputs": outputs, "assets": assets}
-    found = await conn.execute(_FILL, {**values, "bodies": bodies, "ids": list(set(jobs))})
-    return [_Filled(job_id, _facts(document), frozenset(new)) for job_id, document, new in found.all()]
-
-
-async def _read(conn: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, list[Fact]]:
-    found = await conn.execute(_READ, {"ids": list(ids)})
-    return {job_id: _facts(document) for job_id, document in found.all()}
-
-
-def _facts(document: str) -> list[Fact]:
-    return [
-        Fact(item, attempt, _KINDS[kind], output, body, UUID(asset_id) if asset_id else None)
-        for item, attempt, kind, output, asset_id, body in from_json(document)
-    ]
-
-
-_KINDS = {int(kind): kind for kind in FactKind}
+_KINDS = {kind.value: kind for kind in Kind}
+_STATUSES = {status.value: status for status in Status}
 
 
 async def _bring_up_to_date(
-    conn: AsyncConnection,
-    outbox: Outbox,
-    locked: Mapping[UUID, _Locked],
-    filled: Sequence[_Filled],
-    *,
-    traces: Mapping[UUID, str | None],
-    shard: Shard,
+    conn: AsyncConnection, outbox: Outbox, filling: Iterable[_Filling], shard: Shard
 ) -> list[UUID]:
-    changes = {entry.job_id: change for entry in filled if (change := _change(locked[entry.job_id], entry.facts))}
-    await _write(conn, list(changes.values()), shard)
-    shown = [changes[entry.job_id] for entry in filled if entry.job_id in changes and entry.new - _NO_ASSETS]
-    await write_assets(conn, shown)
-    await outbox.add(conn, [draft for change in changes.values() for draft in _drafts(change, traces)])
-    return list(changes)
+    """Writes the new facts of each job and what it becomes by them."""
+    filled = [entry for entry in filling if entry.fresh]
+    await fill(conn, [(entry.locked.job.id, fact) for entry in filled for fact in entry.fresh])
+    judged = [(entry, _change(entry.locked, entry.history)) for entry in filled]
+    changed = [(entry, change) for entry, change in judged if change is not None]
+    await _write(conn, [change for _, change in changed], shard)
+    await _touch(conn, [entry.locked.job.id for entry, change in judged if change is None])
+    await write_assets(conn, [change for entry, change in changed if _shows_assets(entry.fresh)])
+    await outbox.add(conn, [draft for entry, change in changed for draft in _drafts(change, entry.traceparent)])
+    return [change.before.id for _, change in changed]
 
 
-def _change(entry: _Locked, facts: Sequence[Fact]) -> Change | None:
-    found = state(facts)
+def _change(entry: _Locked, history: History) -> Change | None:
+    found = state_of(history)
     try:
         return Change(entry.job, advance(entry.job, found), entry.now)
     except InvalidStateTransition as error:
@@ -233,35 +199,41 @@ def _change(entry: _Locked, facts: Sequence[Fact]) -> Change | None:
         return None
 
 
+def _shows_assets(fresh: Sequence[Fact]) -> bool:
+    return any(fact.kind not in _NO_ASSETS for fact in fresh)
+
+
 async def _write(conn: AsyncConnection, changes: Sequence[Change], shard: Shard) -> None:
     if not changes:
         return
-    documents = [to_json(_document(change.after)).decode() for change in changes]
-    ids = [change.before.id for change in changes]
-    await conn.execute(_WRITE, {"ids": ids, "documents": documents, "shard": int(shard)})
-
-
-def _document(after: JobState) -> dict[str, Any]:
-    return {
-        "status": after.status,
-        "stage": after.stage,
-        "progress": after.progress,
-        "estimated": after.estimated_micros,
-        "reserved": after.reserved_micros,
-        "actual": after.actual_micros,
-        "currency": after.currency,
-        "settled": after.settled,
-        "sealed": after.sealed,
-        "view": view_of(after),
+    after = [change.after for change in changes]
+    values = {
+        "ids": [change.before.id for change in changes],
+        "statuses": [one.status.value for one in after],
+        "progresses": [one.progress for one in after],
+        "settled": [one.settled for one in after],
+        "views": [to_json(view_of(one)).decode() for one in after],
+        "stopping": [change.before.id for change in changes if change.after.cancellation is not None],
+        "terminal": _TERMINAL,
     }
+    await conn.execute(_WRITE, values)
+    await count_moves(conn, changes, shard)
 
 
-def _drafts(change: Change, traces: Mapping[UUID, str | None]) -> list[Draft]:
+_TERMINAL = [status.value for status in TERMINAL]
+
+
+async def _touch(conn: AsyncConnection, ids: Sequence[UUID]) -> None:
+    if ids:
+        await conn.execute(_TOUCH, {"ids": ids})
+
+
+def _drafts(change: Change, traceparent: str | None) -> list[Draft]:
     job = change.before
     if change.after.sealed and not job.sealed:
         _count_end(change)
     events = announcements(job, change.after, change.now)
-    return [Draft(event, job.id, job.tenant_id, traceparent=traces.get(job.id)) for event in events]
+    return [Draft(event, job.id, job.tenant_id, traceparent=traceparent) for event in events]
 
 
 def _count_end(change: Change) -> None:

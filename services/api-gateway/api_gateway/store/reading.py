@@ -17,8 +17,7 @@ from chassis.ids import uuid7_floor
 
 _COLUMNS = (
     "job.id, job.tenant_id, job.user_id, job.kind, job.asset_type, job.brand_kit_id, job.request->>'prompt' AS prompt, "
-    "job.labels, job.status, job.stage, job.progress, job.estimated_micros, job.reserved_micros, job.actual_micros, "
-    "job.currency, job.settled, job.view::text, job.version, job.created_at, job.updated_at, job.completed_at, "
+    "job.labels, job.status, job.progress, job.view, job.version, job.created_at, job.updated_at, job.completed_at, "
     "extract(epoch FROM now())::float8 AS now"
 )
 _SELECT_JOB = " ".join(["SELECT", _COLUMNS, "FROM job WHERE "])
