@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import secrets
 import subprocess
 import time
@@ -31,6 +32,19 @@ Server = TypeVar("Server")
 
 POSTGRES_IMAGE = "postgres:18"
 KAFKA_IMAGE = "apache/kafka:4.1.0"
+# As it comes out of template0, where every schema but `public` belongs to the server.
+EMPTY = """
+DO $$
+DECLARE name text;
+BEGIN
+    FOR name IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
+        EXECUTE format('DROP SCHEMA %I CASCADE', name);
+    END LOOP;
+    CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+    GRANT USAGE ON SCHEMA public TO PUBLIC;
+END
+$$
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +57,13 @@ class PostgresServer:
         """DSN of another database on it."""
         return urlunsplit(urlsplit(self.admin_url)._replace(path=f"/{database}"))
 
-    def execute(self, statement: str) -> None:
-        """Run one statement as superuser, outside of any transaction."""
-        command = [str(programs() / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.admin_url, "-c", statement]
-        subprocess.run(command, check=True, timeout=60)
+    def execute(self, *statements: str) -> None:
+        """Run statements as superuser one after the other, outside of any transaction; ``\\c`` goes to a database."""
+        command = [str(programs() / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.admin_url]
+        for statement in statements:
+            command += ["-c", statement]
+        environ = {**os.environ, "PGOPTIONS": "-c client_min_messages=warning"}
+        subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, check=True, timeout=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +124,43 @@ def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServ
         yield KafkaServer(server.bootstrap)
 
 
+class EmptyDatabase:
+    """A database that is empty and has a new name each time it is asked for: making one takes five times as long."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self.name = _new_name()
+        server.execute(f"CREATE DATABASE {self.name} TEMPLATE template0")
+
+    def renew(self) -> None:
+        """Drop all that is in it, whoever is still connected, and let nobody find it by its old name."""
+        old, self.name = self.name, _new_name()
+        self._server.execute(
+            f"\\c {old}",
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            EMPTY,
+            f"ALTER DATABASE {old} RESET ALL",
+            "\\c postgres",
+            f"ALTER DATABASE {old} RENAME TO {self.name}",
+        )
+
+
+def _new_name() -> str:
+    return f"test_{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def empty_database(postgres_server: PostgresServer) -> EmptyDatabase:
+    """The database that tests have one after the other."""
+    return EmptyDatabase(postgres_server)
+
+
 @pytest.fixture
-def database_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """DSN (``postgresql://``) of an empty database that is dropped after the test, whoever is still connected."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-    try:
-        yield postgres_server.url(name)
-    finally:
-        postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def database_url(postgres_server: PostgresServer, empty_database: EmptyDatabase) -> Iterator[str]:
+    """DSN (``postgresql://``) of an empty database with a name of its own; gone after the test."""
+    yield postgres_server.url(empty_database.name)
+    empty_database.renew()
 
 
 @pytest.fixture
