@@ -102,7 +102,6 @@ def read(facts: Iterable[Fact]) -> History:
 
 def _prepared(history: History, fact: Fact) -> None:
     history.prepared = fact
-    history.made.clear()
 
 
 def _rejected(history: History, fact: Fact) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -17,6 +16,7 @@ from pydantic import (
     StringConstraints,
     field_validator,
 )
+from pydantic_core import to_json
 
 from api_gateway.money import micros
 from chassis.errors import BacklotError, FieldError
@@ -175,14 +175,18 @@ class Order:
 
     def digest(self, user_id: UUID) -> bytes:
         """SHA-256 over all that makes this job what it is, and whose it is (R23)."""
-        parts = {
-            "spec": self.spec.model_dump(mode="json"),
-            "brand_kit_id": self.brand_kit_id and str(self.brand_kit_id),
-            "max_cost_micros": self.max_cost_micros,
-            "deadline_seconds": self.deadline_seconds,
-            "user_id": str(user_id),
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).digest()
+        spec = _in_order(self.spec).model_dump_json()
+        parts = [spec, self.brand_kit_id, self.max_cost_micros, self.deadline_seconds, user_id]
+        return hashlib.sha256(to_json(parts)).digest()
+
+
+def _in_order(spec: JobSpec) -> JobSpec:
+    """The same, whichever order its variables and labels were sent in."""
+    if len(spec.variables) < 2 and len(spec.labels) < 2:
+        return spec
+    return spec.model_copy(
+        update={"variables": dict(sorted(spec.variables.items())), "labels": dict(sorted(spec.labels.items()))}
+    )
 
 
 def translate(request: JobRequest) -> Order:

@@ -6,10 +6,11 @@ from uuid import UUID
 
 import pytest
 
+from api_gateway.history import read
 from api_gateway.items import ItemStatus
 from api_gateway.lifecycle import InvalidStateTransition, Status, passage
 from api_gateway.outcomes import advance
-from api_gateway.projection import CancelState, JobState, state
+from api_gateway.projection import CancelState, JobState, state, state_of
 from chassis.ids import uuid7
 from schemas.event import Event
 from schemas.events import (
@@ -213,6 +214,18 @@ def test_the_newest_revision_of_an_asset_is_shown() -> None:
     assert job_of(gone, *story).status is Status.COMPLETED
 
 
+def test_an_asset_that_is_hidden_after_its_job_was_shown_is_shown_as_hidden() -> None:
+    asset_id = uuid7()
+    hidden = AssetVisibilityChanged(asset_id=asset_id, job_id=JOB, revision=2, is_public=False, url="https://a/hidden")
+    history = read(facts_in(completed_picture(JOB, asset_id=asset_id)))
+    before = state_of(history)
+
+    for fact in facts_in([hidden]):
+        history.add(fact)
+
+    assert [job.items[0].outputs[0].is_public for job in (before, state_of(history))] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("told", "status", "cancel"),
     [
@@ -297,6 +310,19 @@ def test_a_bill_that_is_settled_late_brings_its_output_along() -> None:
     assert (job_of(*told).status, job_of(*told).settled) == (Status.FAILED, False)
     job = job_of(*told, settled, recorded(JOB), stored(JOB, late=True, public=False))
     assert (job.status, job.settled, job.actual_micros, len(job.late_outputs)) == (Status.FAILED, True, 39_000, 1)
+
+
+def test_an_item_completed_without_a_primary_output_ends_when_storage_gives_output_0_up() -> None:
+    lost = AssetStoreFailed(job_id=JOB, item=1, attempt=1, output=0, code=ErrorCode.STORAGE_ERROR, message="nothing")
+    for outputs in ([], [completed(JOB).outputs[0].model_copy(update={"role": "thumbnail"})]):
+        empty = completed(JOB).model_copy(update={"outputs": outputs})
+        assert job_of(prepared(JOB), quoted(JOB), empty).status is Status.PROCESSING
+
+        job = job_of(prepared(JOB), quoted(JOB), empty, lost, recorded(JOB))
+
+        assert (job.status, job.settled) == (Status.FAILED, True)
+        assert job.error is not None
+        assert (job.error.code, job.error.stage) == (ErrorCode.STORAGE_ERROR, Stage.PERSISTING)
 
 
 def test_the_outside_is_told_the_end_and_then_the_bill() -> None:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api_gateway.facts import FactKind
+from api_gateway.facts import FactKind, gave_up
+from api_gateway.history import read
 from api_gateway.lifecycle import TERMINAL, InvalidStateTransition, Status, step
-from api_gateway.projection import CancelState, JobState, state
+from api_gateway.projection import CancelState, JobState, state, state_of
 from schemas.event import Event
 from schemas.parts import ErrorCode
 from schemas.results import JobOutcome, JobSettled
@@ -114,6 +115,23 @@ def test_the_state_is_a_function_of_the_set_of_facts(data: st.DataObject, histor
     some = facts[: data.draw(st.integers(0, len(facts)))]
 
     assert state(data.draw(st.permutations(some))) == state(some)
+
+
+@EXAMPLES
+@given(data=st.data(), history=histories())
+def test_a_history_filled_step_by_step_makes_the_job_that_one_read_whole_makes(
+    data: st.DataObject, history: History
+) -> None:
+    growing = read([])
+    steps = [facts_in(batch) for batch in data.draw(arrivals(history.told))]
+    end = data.draw(st.integers(0, len(steps)))
+    for number, step_facts in enumerate(steps):
+        for fact in step_facts:
+            growing.add(fact)
+        if number == end:
+            growing.add(gave_up(list(growing.facts)))
+
+        assert state_of(growing) == state(list(growing.facts.values()))
 
 
 @EXAMPLES

@@ -31,7 +31,8 @@ log = get_logger()
 
 _LOCK = text(
     "SELECT id, tenant_id, user_id, kind, asset_type, nullif(labels, '{}'), status, progress, settled, created_at, "
-    "version, xmin, pg_current_xact_id()::xid, now() FROM job WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"
+    "version, xmin, pg_current_xact_id()::xid, now() FROM job WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id "
+    "FOR UPDATE"
 )
 
 _WRITE = text(
