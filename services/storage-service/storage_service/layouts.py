@@ -19,6 +19,7 @@ CUT_TO = 200
 LONGEST_PATH_BYTES = 1024
 MOST_FOLDERS = 12
 
+_PLAIN = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9_-])?")
 _SPACES = re.compile(r"\s+")
 _SPECIALS = re.compile(r"[^\w.-]")
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,10}\Z")
@@ -68,6 +69,8 @@ def safe_name(text: str) -> str:
     Letters and digits of every script stay. A segment of which nothing is left, or that is too long, carries a hash of
     all that it was.
     """
+    if _PLAIN.fullmatch(text):  # what is below would leave it as it is
+        return text
     plain = _SPACES.sub("_", unicodedata.normalize("NFC", text).strip())
     kept = unicodedata.normalize("NFC", _SPECIALS.sub("", plain)).strip(".")
     if not kept:

@@ -30,7 +30,7 @@ from schemas.parts import ErrorCode
 from storage_service.arrivals import Arrival, Kept, Outcome, Postponed, Refused
 from storage_service.content_types import content_type
 from storage_service.layouts import Placement, is_overlong, logical_path
-from storage_service.metrics import BATCH, POSTPONED, REFUSED, STORED, STORED_BYTES
+from storage_service.metrics import BATCH, MENDED, POSTPONED, REFUSED, STORED, STORED_BYTES
 
 log = get_logger()
 
@@ -43,7 +43,7 @@ class Shelf(Protocol):
     """Where arrivals wait and assets are kept."""
 
     async def claim(self, *, most: int, most_bytes: int, lease_s: float) -> list[Arrival]:
-        """Lease waiting arrivals, the longest due first."""
+        """Lease waiting arrivals that are due, the oldest first."""
         ...
 
     async def renew(self, arrivals: Sequence[Arrival], lease_s: float) -> None:
@@ -94,9 +94,11 @@ class Promoter:
     async def _promote(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
         faults = [fault_of(arrival) for arrival in arrivals]
         sound = [arrival for arrival, fault in zip(arrivals, faults, strict=True) if fault is None]
-        results = iter(await self._store.promote_many([_promotion(arrival) for arrival in sound], verify=True))
+        results = await self._store.promote_many([_promotion(arrival) for arrival in sound], verify=True)
+        _report_mended(sound, results)
+        ended = iter(results)
         return [
-            fault if fault is not None else outcome_of(arrival, next(results))
+            fault if fault is not None else outcome_of(arrival, next(ended))
             for arrival, fault in zip(arrivals, faults, strict=True)
         ]
 
@@ -180,6 +182,13 @@ def placement_of(arrival: Arrival) -> Placement:
 def _promotion(arrival: Arrival) -> Promotion:
     output = arrival.handover.output
     return Promotion(output.staged_key, blob_key(str(arrival.tenant_id), output.sha256), output.sha256)
+
+
+def _report_mended(arrivals: Sequence[Arrival], results: Sequence[Promoted | StorageError]) -> None:
+    for arrival, result in zip(arrivals, results, strict=True):
+        if isinstance(result, Promoted) and result.mended:
+            MENDED.inc()
+            log.warning("blob_mended", sha256=arrival.handover.output.sha256, **_facts(arrival))
 
 
 def _report(outcomes: Sequence[Outcome]) -> None:

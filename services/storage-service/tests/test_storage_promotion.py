@@ -250,6 +250,16 @@ async def test_staged_bytes_that_are_gone_are_no_loss_when_they_were_promoted(ho
     assert len(await house.said(AssetStored)) == 2
 
 
+async def test_of_outputs_that_wait_the_oldest_are_stored_first(house: House) -> None:
+    heard = [completed([await house.stage()], name=f"{number}.png") for number in range(3)]
+    for one in heard:
+        await house.hear(one)
+    longest_due = "UPDATE arrivals SET due_at = arrived_at - interval '1 day' WHERE job_id = :job"
+    await house.sql(longest_due, job=heard[2].subject)
+    claimed = [await house.shelf.claim(most=1, most_bytes=1 << 30, lease_s=60) for _ in heard]
+    assert [one.key.job_id for [one] in claimed] == [one.subject for one in heard]
+
+
 async def test_the_staged_bytes_stay_until_the_worker_is_done_with_them(house: House) -> None:
     output = await house.stage()
     await house.hear(completed([output]))

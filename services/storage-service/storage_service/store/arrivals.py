@@ -28,18 +28,18 @@ _ADDED = (
 # is left until it is done.
 _CLAIM = text("""
     WITH due AS (
-        SELECT job_id, item, attempt, output, size, due_at
+        SELECT job_id, item, attempt, output, size, arrived_at
         FROM arrivals a
         WHERE state = 'waiting' AND due_at <= now()
           AND NOT EXISTS (
               SELECT FROM blobs b
               WHERE b.tenant_id = a.tenant_id AND b.sha256 = a.sha256 AND b.doomed_until IS NOT NULL
           )
-        ORDER BY due_at
+        ORDER BY arrived_at
         LIMIT :most
         FOR UPDATE SKIP LOCKED
     ), batch AS (
-        SELECT *, sum(size) OVER (ORDER BY due_at, job_id, item, attempt, output) - size AS bytes_before FROM due
+        SELECT *, sum(size) OVER (ORDER BY arrived_at, job_id, item, attempt, output) - size AS bytes_before FROM due
     )
     UPDATE arrivals a
     SET epoch = a.epoch + 1, due_at = now() + make_interval(secs => :lease)
