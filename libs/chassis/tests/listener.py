@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -14,51 +13,17 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis.consumer import Subscription
-from chassis.database import make_engine
-from chassis.ids import uuid7
 from chassis.kafka import Consumers, WatchTimes
 from chassis.metrics import REGISTRY
 from chassis.outbox import Outbox
-from chassis.telemetry import configure_logging
-from chassis.testing import create_tables, event_of, eventually, reset_tables
+from chassis.testing import event_of, eventually
 from schemas.cloudevents import CloudEvent, encode
 from schemas.event import Event
 from schemas.topics import DEAD_LETTERS, Topic
-from stack.testing import PostgresServer, TopicFactory
+from stack.testing import TopicFactory
 
 QUICK = WatchTimes(silence=1.0, session=6.0, interval=0.25)
 Headers = list[tuple[str, bytes | None]]
-
-
-@pytest.fixture(autouse=True)
-def _json_logs() -> None:
-    configure_logging("test")
-
-
-@pytest.fixture(scope="module")
-def database(postgres_server: PostgresServer) -> Iterator[str]:
-    """One database for the tests of this file."""
-    name = f"test_{uuid7().hex}"
-    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-
-    async def fill() -> None:
-        engine = make_engine(postgres_server.url(name), name="test")
-        await create_tables(engine)
-        async with engine.begin() as conn:
-            await conn.execute(text("CREATE TABLE written (n serial PRIMARY KEY, number int)"))
-        await engine.dispose()
-
-    asyncio.run(fill())
-    yield postgres_server.url(name)
-    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
-async def engine(database: str) -> AsyncIterator[AsyncEngine]:
-    engine = make_engine(database, name="test", pool_size=8)
-    await reset_tables(engine, "written")
-    yield engine
-    await engine.dispose()
 
 
 class Counted(Event):

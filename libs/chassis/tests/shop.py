@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -12,15 +11,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis.consumer import BatchConsumer, Subscription
-from chassis.database import make_engine
-from chassis.ids import uuid7
 from chassis.outbox import Draft, Outbox
-from chassis.telemetry import configure_logging
-from chassis.testing import FakeRecord, create_tables, event_of, record_of, reset_tables
+from chassis.testing import FakeRecord, event_of, record_of
 from schemas.cloudevents import CloudEvent
 from schemas.event import Event
 from schemas.topics import OTHER_PLATFORMS, Topic
-from stack.testing import PostgresServer
 
 ORDERS = Topic("test.orders", "shop", "job id", "orders", ())
 OUTSIDE = Topic("test.outside", OTHER_PLATFORMS, "job id", "orders of others", ())
@@ -129,37 +124,6 @@ class Shop:
     async def inbox(self) -> int:
         async with self.engine.connect() as conn:
             return int(await conn.scalar(text("SELECT count(*) FROM inbox")) or 0)
-
-
-@pytest.fixture(autouse=True)
-def _json_logs() -> None:
-    configure_logging("test")
-
-
-@pytest.fixture(scope="module")
-def database(postgres_server: PostgresServer) -> Iterator[str]:
-    """One database for the tests of this file."""
-    name = f"test_{uuid7().hex}"
-    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-
-    async def fill() -> None:
-        engine = make_engine(postgres_server.url(name), name="test")
-        await create_tables(engine)
-        async with engine.begin() as conn:
-            await conn.execute(text("CREATE TABLE written (n serial PRIMARY KEY, what text, number bigint)"))
-        await engine.dispose()
-
-    asyncio.run(fill())
-    yield postgres_server.url(name)
-    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
-async def engine(database: str) -> AsyncIterator[AsyncEngine]:
-    engine = make_engine(database, name="test", pool_size=4)
-    await reset_tables(engine, "written")
-    yield engine
-    await engine.dispose()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from chassis.consumer import RedeliverError
 from chassis.errors import Transient
 from chassis.ids import uuid7
 from chassis.testing import FakeRecord, event_of, record_of
+from chassis.tests.chassis_tables import _json_logs, database, engine
 from chassis.tests.shop import (
     ORDERS,
     Browsed,
@@ -24,9 +25,6 @@ from chassis.tests.shop import (
     Refused,
     Shop,
     Withdrawn,
-    _json_logs,
-    database,
-    engine,
     order,
     shop,
 )

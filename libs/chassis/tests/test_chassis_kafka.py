@@ -13,13 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chassis.errors import Transient
 from chassis.kafka import provision
 from chassis.testing import eventually
+from chassis.tests.chassis_tables import _json_logs, database, engine
 from chassis.tests.listener import (
     Listener,
-    _json_logs,
     _truth,
     counted,
-    database,
-    engine,
     listener,
     put_around,
     send,

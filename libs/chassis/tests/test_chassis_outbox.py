@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -14,14 +12,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis import replay, tracing
-from chassis.database import make_engine
 from chassis.errors import Invalid
 from chassis.ids import is_uuid7, uuid7
 from chassis.outbox import Draft, Outbox
-from chassis.testing import create_tables, reset_tables
+from chassis.tests.chassis_tables import database, engine
 from schemas.cloudevents import decode
 from schemas.event import Event
-from stack.testing import PostgresServer
+
+__all__ = ["database", "engine"]
 
 pytestmark = pytest.mark.integration
 
@@ -33,30 +31,6 @@ class Noted(Event):
     topic: ClassVar[str] = "test.notes"
 
     text: str = ""
-
-
-@pytest.fixture(scope="module")
-def database(postgres_server: PostgresServer) -> Iterator[str]:
-    """One database for the tests of this file."""
-    name = f"test_{uuid7().hex}"
-    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-
-    async def fill() -> None:
-        engine = make_engine(postgres_server.url(name), name="test")
-        await create_tables(engine)
-        await engine.dispose()
-
-    asyncio.run(fill())
-    yield postgres_server.url(name)
-    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
-async def engine(database: str) -> AsyncIterator[AsyncEngine]:
-    engine = make_engine(database, name="test", pool_size=2)
-    await reset_tables(engine)
-    yield engine
-    await engine.dispose()
 
 
 async def rows(engine: AsyncEngine, table: str = "outbox") -> list[dict[str, object]]:

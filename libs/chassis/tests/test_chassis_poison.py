@@ -13,6 +13,7 @@ from chassis.consumer import RedeliverError
 from chassis.errors import Transient
 from chassis.halting import HaltLimits
 from chassis.testing import FakeRecord, event_of, record_of
+from chassis.tests.chassis_tables import _json_logs, database, engine
 from chassis.tests.shop import (
     ORDERS,
     OUTSIDE,
@@ -20,9 +21,6 @@ from chassis.tests.shop import (
     Ordered,
     Refused,
     Shop,
-    _json_logs,
-    database,
-    engine,
     order,
     shop,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -13,46 +13,18 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chassis.database import make_engine
 from chassis.ids import uuid7
 from chassis.metrics import REGISTRY
 from chassis.relay import Relay
-from chassis.telemetry import configure_logging
-from chassis.testing import create_tables, eventually, read_topic, reset_tables
-from stack.testing import PostgresServer, TopicFactory
+from chassis.testing import eventually, read_topic
+from chassis.tests.chassis_tables import _json_logs, database, engine
+from stack.testing import TopicFactory
+
+__all__ = ["_json_logs", "database", "engine"]
 
 pytestmark = pytest.mark.integration
 
 UNREACHABLE = "127.0.0.1:1"
-
-
-@pytest.fixture(autouse=True)
-def _json_logs() -> None:
-    configure_logging("test")
-
-
-@pytest.fixture(scope="module")
-def database(postgres_server: PostgresServer) -> Iterator[str]:
-    """One database for the tests of this file."""
-    name = f"test_{uuid7().hex}"
-    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-
-    async def fill() -> None:
-        engine = make_engine(postgres_server.url(name), name="test")
-        await create_tables(engine)
-        await engine.dispose()
-
-    asyncio.run(fill())
-    yield postgres_server.url(name)
-    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
-async def engine(database: str) -> AsyncIterator[AsyncEngine]:
-    engine = make_engine(database, name="test", pool_size=8)
-    await reset_tables(engine)
-    yield engine
-    await engine.dispose()
 
 
 @contextlib.asynccontextmanager

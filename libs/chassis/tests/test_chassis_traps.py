@@ -20,17 +20,15 @@ from chassis.errors import Transient
 from chassis.kafka import Consumers, WatchTimes
 from chassis.metrics import REGISTRY
 from chassis.testing import eventually
+from chassis.tests.chassis_tables import _json_logs, database, engine
 from chassis.tests.listener import (
     BROKEN_HEADERS,
     QUICK,
     Listener,
     _has_committed,
-    _json_logs,
     _truth,
     committed,
     counted,
-    database,
-    engine,
     listener,
     put_around,
     rebuilds,
