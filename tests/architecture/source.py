@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = ("schemas", "libs", "services", "clients", "stack", "bench", "tests", "scripts", "deploy")
+OURS = ("schemas", "libs", "services", "clients", "simulator", "stack", "bench", "tests", "scripts", "deploy")
 
 
 @dataclass(frozen=True, slots=True)
