@@ -15,10 +15,27 @@ from typing import Any, Literal, Protocol
 
 class MediaKind(StrEnum):
     IMAGE = "image"
+    TEXTURE = "texture"
+    ENVIRONMENT_MAP = "environment_map"
+    VIDEO = "video"
+    SFX = "sfx"
+    MUSIC = "music"
+    MODEL_3D = "model_3d"
 
 
 class Op(StrEnum):
+    """What is made of what."""
+
     TEXT_TO_IMAGE = "text_to_image"
+    EDIT_IMAGE = "edit_image"
+    INPAINT = "inpaint"
+    TEXT_TO_VIDEO = "text_to_video"
+    IMAGE_TO_VIDEO = "image_to_video"
+    TEXT_TO_SFX = "text_to_sfx"
+    TEXT_TO_MUSIC = "text_to_music"
+    TEXT_TO_3D = "text_to_3d"
+    IMAGE_TO_3D = "image_to_3d"
+    RETEXTURE = "retexture"
 
 
 class ErrorCode(StrEnum):
@@ -71,12 +88,31 @@ class ProviderError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Any length from `shortest` to `longest` seconds."""
+
+    shortest: float
+    longest: float
+
+
+@dataclass(frozen=True, slots=True)
+class InputMedia:
+    """What a request builds on: its bytes, or the address of it where the provider fetches it."""
+
+    role: Literal["reference", "first_frame", "last_frame", "mask", "model", "style"]
+    mime: str
+    data: bytes | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Capability:
     """One thing a provider can do.
 
-    `sizes` None means any size under `size_rule` (pixels: `min_edge`, `max_edge`). `idempotency` says what a second
-    submit of one reference does: `client_ref` is safe, the others must be looked up first. `result_ttl_s` None means
-    that the bytes come inline.
+    `sizes` None means any size under `size_rule`: `min_edge`, `max_edge`, `multiple` in pixels, `min_px` and `max_px`
+    in pixels of the whole, `max_ratio` of the longer edge to the shorter. `durations` in seconds: those there are, or
+    (shortest, longest) as a `Span`. `idempotency` says what a second submit of one reference does: `client_ref` and
+    `header` are safe, the others must be looked up first. `result_ttl_s` None means that the bytes come inline.
     """
 
     kind: MediaKind
@@ -84,6 +120,7 @@ class Capability:
     mode: Literal["sync", "async"]
     sizes: Sequence[tuple[int, int]] | None
     size_rule: Mapping[str, int] = field(default_factory=dict)
+    durations: Sequence[float] | Span | None = None
     formats: Sequence[str] = ()
     supports: frozenset[str] = frozenset()
     webhook: bool = False
@@ -94,7 +131,11 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One output to make. `request_id` is the attempt's id: idempotency key and client reference."""
+    """One output to make. `request_id` is the attempt's id: idempotency key and client reference.
+
+    `width` and `height` are 0 where the kind has no pixels. `callback_url` is where the provider may say that it is
+    done; an adapter whose provider knows no callbacks leaves it out.
+    """
 
     request_id: str
     tenant_id: str
@@ -105,7 +146,10 @@ class GenerationRequest:
     height: int
     format: str = "png"
     seed: int | None = None
+    duration_s: float | None = None
+    inputs: Sequence[InputMedia] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    callback_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +174,27 @@ class JobRef:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A result, inline or behind a URL. `mime` is what the provider claims: the bytes are checked by their content."""
+    """A result, inline or behind a URL. `mime` is what the provider claims: the bytes are checked by their content.
+
+    `needs_key`: its address wants the provider's key, which never follows a redirect.
+    """
 
     mime: str
     data: bytes | None = None
     url: str | None = None
+    needs_key: bool = False
     expires_at: datetime | None = None
-    role: Literal["primary", "variant"] = "primary"
+    role: Literal["primary", "variant", "texture_map", "thumbnail"] = "primary"
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where a job stands. `progress` is 0-100; `error` stands with `failed` alone."""
+    """Where a job stands. `progress` is 0-100; `error` stands with `failed` alone.
+
+    `next_phase`: this phase is done and paid for, and another one has to be submitted with what it gives before there
+    is a result. `raw_state` is the provider's own word for the state.
+    """
 
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     external_id: str
@@ -151,6 +203,23 @@ class Status:
     error: ProviderError | None = None
     cost: Cost | None = None
     poll_after_s: float | None = None
+    next_phase: Mapping[str, Any] | None = None
+    raw_state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEvent:
+    """What a provider's callback says. `status` None means no more than: poll now.
+
+    `verified`: its signature covers the body, so that `status` may be believed. `delivery_id` is the same for every
+    delivery of one event. `reference` is our own, where the provider echoes it.
+    """
+
+    delivery_id: str
+    external_id: str | None
+    reference: str | None = None
+    status: Status | None = None
+    verified: bool = False
 
 
 class ProviderAdapter(Protocol):

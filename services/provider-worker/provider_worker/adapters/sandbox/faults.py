@@ -21,13 +21,16 @@ class Faults:
     drop_after_accept: bool = False
 
 
-def faults_in(prompt: str) -> Faults:
-    """The faults a prompt asks for; tags it does not know mean nothing."""
+def faults_in(prompt: str, seed: int | None = None) -> Faults:
+    """The faults a prompt asks for; tags it does not know mean nothing.
+
+    `[[sim:fail8]]` fails the request with seed 8 alone: items of a job have one prompt, and seeds of their own.
+    """
     found = {match[1]: match for match in _TAG.finditer(prompt)}
     http = found.get("http")
     return Faults(
         policy="policy" in found,
-        fail="fail" in found,
+        fail="fail" in found and found["fail"][2] in {None, str(seed)},
         failing_submits=int(http[3] or 1) if http and http[2] == "500" else 0,
         corrupt="corrupt" in found,
         drop_after_accept="drop_after_accept" in found,

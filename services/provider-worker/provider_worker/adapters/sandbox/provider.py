@@ -100,7 +100,7 @@ class SandboxProvider:
         return planned(req)
 
     async def submit(self, req: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
-        asked = faults.faults_in(plan["prompt"])
+        asked = faults.faults_in(plan["prompt"], plan["seed"])
         if asked.policy:
             raise faults.refused_by_policy()
         if asked.fail:
