@@ -10,9 +10,7 @@ STORED = Counter("backlot_assets_stored_total", "Assets stored", registry=REGIST
 STORED_BYTES = Counter("backlot_assets_stored_bytes_total", "Bytes of stored assets", registry=REGISTRY)
 REFUSED = Counter("backlot_assets_refused_total", "Outputs that could not be kept", ["code"], registry=REGISTRY)
 POSTPONED = Counter("backlot_assets_postponed_total", "Promotions that are tried again", registry=REGISTRY)
-MENDED = Counter(
-    "backlot_blobs_mended_total", "Damaged blobs replaced by sound bytes", registry=REGISTRY
-)
+MENDED = Counter("backlot_blobs_mended_total", "Damaged blobs replaced by sound bytes", registry=REGISTRY)
 BATCH = Histogram(
     "backlot_promotion_seconds",
     "Time from claiming a batch of arrivals to its commit",

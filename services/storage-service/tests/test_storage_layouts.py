@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage_service.layouts import LONGEST_PATH_BYTES, Placement, is_overlong, logical_path, numbered, safe_name
+from storage_service.layouts import (
+    LONGEST_NAME,
+    LONGEST_PATH_BYTES,
+    Placement,
+    is_overlong,
+    logical_path,
+    numbered,
+    safe_name,
+)
 
 TENANT = UUID(int=7)
 JOB = UUID(int=8)
@@ -73,6 +81,24 @@ def test_what_is_not_the_primary_output_never_takes_its_name(
 ) -> None:
     placed = logical_path(replace(PLACE, role=role, output=output, late_attempt=late))
     assert placed.endswith(f"/{expected}")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("hero_1-final.v2.png", "hero_1-final.v2.png"),
+        ("a" * LONGEST_NAME, "a" * LONGEST_NAME),
+        ("hero.", "hero"),
+        (".hero", "hero"),
+        ("hero\n", "hero"),
+    ],
+)
+def test_only_what_is_wrong_with_a_name_is_changed(text: str, name: str) -> None:
+    assert safe_name(text) == name
+
+
+def test_a_plain_name_is_cut_where_it_is_too_long() -> None:
+    assert len(safe_name("a" * (LONGEST_NAME + 1))) < LONGEST_NAME
 
 
 @given(names)
