@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import httpx
 import pytest
 
+from tests import outside
 from tests.running import Live, ended, make, small, submit, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -48,6 +51,29 @@ async def test_a_provider_that_fails_is_not_paid(live: Live, owner: httpx.AsyncC
 
     failed_with(job, "PROVIDER_ERROR")
     assert await live.paid(job["id"]) == await live.captured(job["id"]) == 0
+
+
+async def test_a_job_of_which_one_item_fails_is_partial_and_costs_what_was_made(
+    live: Live, owner: httpx.AsyncClient, stranger: httpx.AsyncClient
+) -> None:
+    job = await make(owner, small("a fox [[sim:fail8]]", count=3, seed=7))
+
+    assert (job["status"], job["error"]["code"], job["progress"]) == ("partial", "PROVIDER_ERROR", 100)
+    assert [item["status"] for item in job["items"]] == ["completed", "failed", "completed"]
+    failed = job["items"][1]
+    assert (failed["error"]["code"], failed["outputs"], failed["url"]) == ("PROVIDER_ERROR", [], None)
+    for item in (job["items"][0], job["items"][2]):
+        answer = await stranger.get(item["url"])
+        assert hashlib.sha256(answer.content).hexdigest() == item["outputs"][0]["sha256"]
+    assert [item["cost"]["actual"] for item in job["items"]] == ["0.04", "0.00", "0.04"]
+    assert job["cost"]["actual"] == "0.08"
+    assert await live.paid(job["id"]) == await live.captured(job["id"]) == 2 * PRICE
+    await live.all_told()
+    told = [
+        record for record in outside.read(live.info.kafka, ["backlot.job-results"]) if record.key == job["id"].encode()
+    ]
+    assert [record.texts["ce_type"] for record in told] == ["dev.backlot.job.partial.v1", "dev.backlot.job.settled.v1"]
+    assert [asset["item"] for asset in json.loads(told[0].value or b"")["assets"]] == [1, 3]
 
 
 async def test_a_provider_that_is_away_for_a_moment_is_asked_again_in_the_same_paid_attempt(

@@ -181,6 +181,13 @@ async def test_a_refusal_is_not_paid(
     assert read_bill(tmp_path).count == 0
 
 
+async def test_one_picture_of_several_can_fail_alone(provider: ProviderAdapter, tmp_path: Path) -> None:
+    made = [wish("a fox [[sim:fail8]]", f"attempt-{seed}", seed=seed) for seed in (7, 9, 88, None)]
+    assert {(await submitted(provider, request)).state for request in made} == {"succeeded"}
+    assert (await refused(provider, wish("a fox [[sim:fail8]]", seed=8))).code is ErrorCode.PROVIDER_ERROR
+    assert read_bill(tmp_path).count == 4
+
+
 async def test_a_provider_that_fails_twice_answers_the_third_time(provider: ProviderAdapter, tmp_path: Path) -> None:
     request = wish("a fox [[sim:http500x2]]")
     assert [(await refused(provider, request)).http_status for _ in range(2)] == [500, 500]
