@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
 from api_gateway.http.describing import AssetList, Job, JobList, JobWithAssets
+from chassis.ids import uuid7_floor
 from chassis.testing import eventually
 from schemas.jobs import JobCancelRequested
 from schemas.parts import ErrorCode
@@ -244,6 +248,32 @@ async def test_lists_are_filtered_and_counted(gateway: Gateway) -> None:
     assert await listed(**{"label.scene": "2", "label.take": "4"}) == ([], 0)
     assert await listed(created_after=between) == ([str(done), str(banner)], 2)
     assert await listed(created_before=between, status="queued") == ([str(plain)], 1)
+
+
+async def test_jobs_of_a_time_are_counted_to_the_microsecond_whatever_the_clock_of_their_ids(gateway: Gateway) -> None:
+    """Ids are the gateway's time and the filter is the database's: up to ten minutes lie between them."""
+    noon = datetime(2030, 1, 1, 12, tzinfo=UTC)
+    for minutes, apart in itertools.product(range(-40, 41, 5), (-9, 0, 9)):
+        made = noon + timedelta(minutes=minutes)
+        job_id = await gateway.make()
+        moved = uuid7_floor(made + timedelta(minutes=apart)).int | (job_id.int & ((1 << 80) - 1))
+        await gateway.run(
+            "UPDATE job SET id = :moved, created_at = :made WHERE id = :id", id=job_id, moved=UUID(int=moved), made=made
+        )
+
+    async def counted(**params: datetime) -> int:
+        given = {name: moment.isoformat() for name, moment in params.items()}
+        answer = (await gateway.client.get("/api/v1/jobs", params={"limit": 100, **given})).json()
+        assert len(answer["items"]) == answer["total"]
+        return int(answer["total"])
+
+    assert await counted(created_after=noon) == 9 * 3
+    assert await counted(created_after=noon + timedelta(microseconds=1)) == 8 * 3
+    assert await counted(created_before=noon) == 8 * 3
+    assert await counted(created_before=noon + timedelta(microseconds=1)) == 9 * 3
+    for minutes in (5, 15, 20, 25, 40):
+        began = noon - timedelta(minutes=20)
+        assert await counted(created_after=began, created_before=began + timedelta(minutes=minutes)) == minutes // 5 * 3
 
 
 async def _look(answer: object) -> object:

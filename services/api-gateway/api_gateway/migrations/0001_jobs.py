@@ -47,6 +47,8 @@ _STATEMENTS = (
     "CREATE INDEX job_of_tenant ON job (tenant_id, id)",
     "CREATE INDEX job_of_user ON job (tenant_id, user_id, id)",
     "CREATE INDEX job_by_status ON job (tenant_id, status, id)",
+    # Most jobs have none, and those of one type may be far back among many others.
+    "CREATE INDEX job_by_asset_type ON job (tenant_id, asset_type, id) WHERE asset_type IS NOT NULL",
     "CREATE INDEX job_unanswered ON job (requested_at) WHERE status = 'queued' AND cancel_requested_at IS NULL",
     """
     CREATE INDEX job_with_deadline ON job (deadline_at)
