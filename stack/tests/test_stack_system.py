@@ -173,9 +173,12 @@ def test_whatever_is_killed_is_started_again_at_the_same_place_and_noted(running
 
 
 async def test_when_the_owner_is_killed_all_is_gone_and_the_next_start_has_the_same_data(
-    tmp_path: Path, stand_ins: dict[str, str]
+    running: StackInfo, stand_ins: dict[str, str]
 ) -> None:
-    first = await asyncio.to_thread(start_detached, tmp_path, port=0, env=stand_ins)
+    """The last test that has this system: it leaves another one in its place."""
+    home = Path(running.home)
+    first = state.running(home)
+    assert first is not None
     await ask(first.databases["cost_ledger"], "CREATE TABLE entries AS SELECT 42 AS amount")
     admin = AIOKafkaAdminClient(bootstrap_servers=first.kafka)
     await admin.start()
@@ -183,7 +186,7 @@ async def test_when_the_owner_is_killed_all_is_gone_and_the_next_start_has_the_s
     await admin.close()
 
     os.kill(first.processes["supervisor"], signal.SIGKILL)
-    second = await asyncio.to_thread(start_detached, tmp_path, port=0, env=stand_ins)
+    second = await asyncio.to_thread(start_detached, home, port=0, env=stand_ins)
     try:
         assert not any(lives(pid) for pid in first.processes.values())
         assert second.databases == first.databases
@@ -194,9 +197,9 @@ async def test_when_the_owner_is_killed_all_is_gone_and_the_next_start_has_the_s
         assert "jobs" in await admin.list_topics()
         await admin.close()
     finally:
-        stop(tmp_path)
+        stop(home)
     assert not any(lives(pid) for pid in second.processes.values())
-    assert not (tmp_path / "stack.json").exists()
+    assert not (home / "stack.json").exists()
 
 
 async def test_with_kafka_and_databases_of_others_only_the_services_are_started(
