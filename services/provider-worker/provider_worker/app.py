@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 
 from chassis.database import make_engine
@@ -15,7 +16,9 @@ from chassis.outbox import Outbox
 from chassis.service import Service
 from media import Checker
 from objects import FolderStore, StorageError
-from provider_worker.adapters.interface import ProviderAdapter
+from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.interface import ProviderAdapter, ProviderError
+from provider_worker.adapters.registry import Make, maker_of
 from provider_worker.adapters.sandbox import BillError, SandboxProvider, SandboxSettings
 from provider_worker.engine.attempts import Tools
 from provider_worker.engine.bills import Bills
@@ -78,9 +81,9 @@ def build(settings: Settings) -> Service:
     checker = Checker()
     leases = Leases(store, lease_s=settings.lease_seconds)
     claimer = Claimer(store, leases, StoreGate(objects), _pools(table), hands=settings.hands)
-    production = Production(providers, objects, table, leases.is_ours)
+    production = Production(providers, objects, table, leases.is_ours, routes.disabled)
     pictures = CheckedPictures(objects, checker)
-    endings = Endings(table, production.refuses, production.resendable, uuid7, Random())  # noqa: S311 - jitter
+    endings = Endings(table, production.price, production.resendable, uuid7, Random())  # noqa: S311 - jitter
     tools = Tools(store, production, pictures, endings, claimer.freed)
     bills = Bills(store, production, pictures, grace_s=table.unknown_grace_s)
     upkeep = Upkeep(
@@ -91,7 +94,7 @@ def build(settings: Settings) -> Service:
         staged_age_s=settings.staged_age_seconds,
     )
     internal = make_app(title="provider-worker, internal", public=False)
-    internal.include_router(internal_routes(_facts(table, providers), settings.secret))
+    internal.include_router(internal_routes(_facts(routes), settings.secret))
     return Service(
         name=PROVIDER_WORKER,
         package="provider_worker",
@@ -99,7 +102,7 @@ def build(settings: Settings) -> Service:
         engine=engine,
         outbox=outbox,
         internal=internal,
-        subscriptions=subscriptions(Hears(outbox, Planner(table, production.refuses, uuid7)), claimer.ready),
+        subscriptions=subscriptions(Hears(outbox, Planner(table, production.price, uuid7)), claimer.ready),
         topics=[GENERATIONS],
         loops=[
             Loop("claim", lambda: claimer.step(tools), idle=1.0, wake=claimer.wake),
@@ -129,29 +132,31 @@ def _pools(table: RouteTable) -> list[Pool]:
 
 
 def _providers(routes: Routes, settings: Settings) -> dict[str, ProviderAdapter]:
-    unknown = [
-        f"routes: the provider {name} wants the adapter {adapter}, which there is not"
-        for name, adapter in routes.adapters.items()
-        if adapter != "sandbox"
-    ]
-    if unknown:
-        raise StartError(unknown)
-    return {name: _sandbox(routes.table, name, settings) for name in routes.adapters}
+    """An adapter for each usable provider; raises `StartError` with what is wrong about all of them."""
+    given: dict[str, Make] = {"sandbox": partial(_sandbox, settings)}
+    made, problems = {}, []
+    for name, config in routes.configs.items():
+        try:
+            made[name] = maker_of(routes.adapters[name], given)(config)
+        except StartError as error:
+            problems += [f"routes: the provider {name}: {problem}" for problem in error.problems]
+    if problems:
+        raise StartError(problems)
+    return made
 
 
-def _sandbox(table: RouteTable, name: str, settings: Settings) -> ProviderAdapter:
-    prices = [
-        offer.amount_micros for route in table.routes.values() for offer in route.offers if offer.provider == name
-    ]
+def _sandbox(settings: Settings, config: ProviderConfig) -> ProviderAdapter:
     try:
         return SandboxProvider(
             SandboxSettings(
                 folder=settings.sandbox_dir,
-                price_micros=max(prices, default=0),
+                price_micros=config.prices.of("image"),
                 latency_s=settings.sandbox_latency_seconds,
                 instant=settings.sandbox_instant,
             )
         )
+    except ProviderError as error:
+        raise StartError([error.message]) from error
     except BillError as error:
         raise StartError([f"PROVIDER_WORKER_SANDBOX_DIR: {error}"]) from error
 
@@ -163,11 +168,17 @@ def _open(settings: Settings) -> FolderStore:
         raise StartError([f"BACKLOT_OBJECTS_DIR: the object store can not be opened: {error}"]) from error
 
 
-def _facts(table: RouteTable, providers: Mapping[str, ProviderAdapter]) -> dict[str, ProviderFacts]:
+def _facts(routes: Routes) -> dict[str, ProviderFacts]:
     kinds = {
         name: [
-            route.kind.value for route in table.routes.values() if any(offer.provider == name for offer in route.offers)
+            route.kind.value
+            for route in routes.table.routes.values()
+            if any(use.provider == name for use in route.uses)
         ]
-        for name in providers
+        for name in routes.adapters
     }
-    return {name: ProviderFacts(name, kinds[name], None if kinds[name] else "no route uses it") for name in providers}
+    return {name: ProviderFacts(name, found, _why_not(routes, name, found)) for name, found in kinds.items()}
+
+
+def _why_not(routes: Routes, name: str, kinds: list[str]) -> str | None:
+    return routes.disabled.get(name) or (None if kinds else "no route uses it")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from provider_worker import says
-from provider_worker.routing import Offer, Refuses, RouteTable, offers_for, pool_of
+from provider_worker.routing import Offer, Price, RouteTable, offers_for, pool_of
 from provider_worker.tasks import CancelReason, NewTask, State
 from schemas.event import Event
 from schemas.events import PromptsPrepared
@@ -24,10 +24,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """Plans jobs by a route table; `refuses` asks an adapter, `new_id` makes attempt ids."""
+    """Plans jobs by a route table; `price` asks an adapter, `new_id` makes attempt ids."""
 
     table: RouteTable
-    refuses: Refuses
+    price: Price
     new_id: Callable[[], UUID]
 
     def plan(self, prepared: PromptsPrepared, tenant_id: UUID, cancelled: CancelReason | None) -> Plan:
@@ -36,7 +36,7 @@ class Planner:
             return self._cancelled(prepared, tenant_id, cancelled)
         tasks, quote, refusals = [], [], []
         for item in _wanted(prepared):
-            offers, reason = offers_for(self.table, item, prepared.route, self.refuses)
+            offers, reason = offers_for(self.table, item, prepared.route, self.price)
             tasks.append(self._task(prepared.job_id, tenant_id, item, offers[0] if offers else None, State.FAILED))
             if offers:
                 quote.append((item.number, offers[0]))

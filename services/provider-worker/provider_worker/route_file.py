@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from chassis.errors import StartError
 from chassis.yaml_file import read_yaml
-from provider_worker.routing import KindRoute, Offer, RetryPolicy, RouteTable
+from provider_worker.adapters.config import Price, Prices, ProviderConfig
+from provider_worker.routing import KindRoute, RetryPolicy, RouteTable, Use
 from schemas.parts import ErrorCode, Kind
 
 DEFAULT_FILE = Path(__file__).with_name("routes.yaml")
 MICROS = 1_000_000
+
+_VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)(?::-([^}]*))?\}")
 
 
 class _Strict(BaseModel):
@@ -34,22 +39,33 @@ class _Unknown(_Strict):
 
 class _Provider(_Strict):
     adapter: str
-    model: str
+    model: str = ""
+    base_url: str = ""
+    api_key_env: str | None = None
+    download_hosts: tuple[str, ...] = ()
     retries: _Retries | None = None
+    options: dict[str, Any] = {}
 
 
 class _Route(_Strict):
     kind: Kind
-    use: tuple[str, ...] = Field(min_length=1)
+    use: tuple[str, ...] = ()
+    otherwise: tuple[str, ...] = ()
     per_tenant: int = Field(ge=1)
     timeout_s: float = Field(gt=0)
     poll_s: float = Field(default=2.0, gt=0)
 
 
 class _Price(_Strict):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
     provider: str
-    kind: Kind
+    unit: Literal["image", "second", "minute", "generation", "credit"]
     usd: Decimal = Field(ge=0)
+
+    def facts(self) -> dict[str, str]:
+        """What else has to hold for this price: everything the entry says beside provider, unit and price."""
+        return {name: str(value) for name, value in (self.__pydantic_extra__ or {}).items()}
 
 
 class _File(_Strict):
@@ -66,23 +82,73 @@ class _File(_Strict):
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """The table, and for each provider which adapter speaks to it."""
+    """The table; for each usable provider its adapter's name and what it is made from; why others are disabled."""
 
     table: RouteTable
     adapters: Mapping[str, str]
-    models: Mapping[str, str]
+    configs: Mapping[str, ProviderConfig]
+    disabled: Mapping[str, str]
 
 
-def read_routes(path: Path | None = None) -> Routes:
-    """The routes in `path`, or those that come with the package. Raises `StartError` with every fault in words."""
-    file = _parse(path or DEFAULT_FILE)
-    if problems := list(_contradictions(file)):
+def read_routes(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Routes:
+    """The routes in `path`, or those that come with the package; keys and `${NAME}` are taken from `environ`.
+
+    Raises `StartError` with every fault in words. A provider without its key is disabled, which is no fault.
+    """
+    file, given = _parse(path or DEFAULT_FILE), os.environ if environ is None else environ
+    problems = list(_contradictions(file))
+    addresses = {name: _address(name, provider.base_url, given, problems) for name, provider in file.providers.items()}
+    if problems:
         raise StartError([f"{path or DEFAULT_FILE.name}: {problem}" for problem in problems])
+    disabled = {
+        name: f"{provider.api_key_env} is not set"
+        for name, provider in file.providers.items()
+        if provider.api_key_env and not given.get(provider.api_key_env)
+    }
     return Routes(
-        table=_table(file),
+        table=_table(file, disabled),
         adapters={name: provider.adapter for name, provider in file.providers.items()},
-        models={name: provider.model for name, provider in file.providers.items()},
+        configs={name: _config(file, name, addresses[name], given) for name in file.providers if name not in disabled},
+        disabled=disabled,
     )
+
+
+def _config(file: _File, name: str, base_url: str, environ: Mapping[str, str]) -> ProviderConfig:
+    provider = file.providers[name]
+    return ProviderConfig(
+        name=name,
+        model=provider.model,
+        base_url=base_url,
+        api_key=SecretStr(environ[provider.api_key_env]) if provider.api_key_env else None,
+        download_hosts=provider.download_hosts,
+        prices=Prices(
+            name,
+            tuple(
+                Price(price.unit, int(price.usd * MICROS), price.facts())
+                for price in file.prices
+                if price.provider == name
+            ),
+            file.price_version,
+        ),
+        timeout_s=max((route.timeout_s for route in file.routes if name in _names(route)), default=60.0),
+        options=provider.options,
+    )
+
+
+def _address(name: str, text: str, environ: Mapping[str, str], problems: list[str]) -> str:
+    """`text` with `${NAME}` and `${NAME:-default}` filled in."""
+
+    def filled(found: re.Match[str]) -> str:
+        value = environ.get(found[1]) or found[2]
+        if value is None:
+            problems.append(f"the base_url of {name} needs {found[1]}, which is not set")
+        return value or ""
+
+    return _VARIABLE.sub(filled, text)
+
+
+def _names(route: _Route) -> tuple[str, ...]:
+    return (*route.use, *route.otherwise)
 
 
 def _parse(path: Path) -> _File:
@@ -94,37 +160,43 @@ def _parse(path: Path) -> _File:
 
 
 def _contradictions(file: _File) -> Iterator[str]:
-    prices = {(price.provider, price.kind) for price in file.prices}
+    priced = {price.provider for price in file.prices}
     kinds = [route.kind for route in file.routes]
     for kind in sorted({kind for kind in kinds if kinds.count(kind) > 1}):
         yield f"there are several routes for {kind}"
     for route in file.routes:
-        for name in route.use:
+        if not _names(route):
+            yield f"the route for {route.kind} uses no provider"
+        for name in _names(route):
             if name not in file.providers:
                 yield f"the route for {route.kind} uses {name}, which is not among the providers"
-            if (name, route.kind) not in prices:
-                yield f"there is no price for {route.kind} at {name}"
+            if name not in priced:
+                yield f"there is no price for {name}"
     for price in file.prices:
+        if price.provider not in file.providers:
+            yield f"there is a price for {price.provider}, which is not among the providers"
         if price.usd * MICROS % 1:
-            yield f"the price of {price.kind} at {price.provider} is finer than a millionth"
+            yield f"the price of one {price.unit} at {price.provider} is finer than a millionth"
 
 
-def _table(file: _File) -> RouteTable:
-    prices = {(price.provider, price.kind): int(price.usd * MICROS) for price in file.prices}
+def _table(file: _File, disabled: Collection[str]) -> RouteTable:
     return RouteTable(
         currency=file.currency,
         price_version=file.price_version,
-        routes={route.kind: _kind_route(file, route, prices) for route in file.routes},
+        routes={route.kind: _kind_route(file, route, disabled) for route in file.routes},
         retries={name: _policy(provider.retries or file.retries) for name, provider in file.providers.items()},
         fallback_on=file.fallback_on,
         unknown_grace_s=file.unknown_submit.grace_s,
     )
 
 
-def _kind_route(file: _File, route: _Route, prices: Mapping[tuple[str, Kind], int]) -> KindRoute:
+def _kind_route(file: _File, route: _Route, disabled: Collection[str]) -> KindRoute:
+    """What stands under `otherwise` is used where no other provider of the route can be."""
+    usable = [name for name in route.use if name not in disabled]
+    names = route.use if usable else _names(route)
     return KindRoute(
         kind=route.kind,
-        offers=tuple(Offer(name, file.providers[name].model, prices[name, route.kind]) for name in route.use),
+        uses=tuple(Use(name, file.providers[name].model) for name in names),
         per_tenant=route.per_tenant,
         timeout_s=route.timeout_s,
         poll_s=route.poll_s,

@@ -17,16 +17,24 @@ NO_BILL = Billing(state="none")
 
 
 @dataclass(frozen=True, slots=True)
+class Use:
+    """One provider with the model it is asked for."""
+
+    provider: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
-    """One provider's model at its price for one output, in micro-units of the table's currency."""
+    """What one output costs at most at one provider's model, in micro-units of the table's currency."""
 
     provider: str
     model: str
     amount_micros: int
 
 
-Refuses = Callable[[Offer, PreparedItem], str | None]
-"""Why this provider cannot make the item, or None where it can."""
+Price = Callable[[Use, PreparedItem], int | str]
+"""The upper bound of what the item costs there, in micro-units, or in words why it cannot be made there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +51,10 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class KindRoute:
-    """Where a kind is made: offers in fallback order, slots per tenant and provider, times in seconds (R67, R80)."""
+    """Where a kind is made, in fallback order; slots per tenant and provider, times in seconds (R67, R80)."""
 
     kind: Kind
-    offers: tuple[Offer, ...]
+    uses: tuple[Use, ...]
     per_tenant: int
     timeout_s: float
     poll_s: float
@@ -69,9 +77,7 @@ class RouteTable:
     def caps(self) -> dict[str, int]:
         """Slots per tenant for every pool there is."""
         return {
-            pool_of(offer.provider, route.kind): route.per_tenant
-            for route in self.routes.values()
-            for offer in route.offers
+            pool_of(use.provider, route.kind): route.per_tenant for route in self.routes.values() for use in route.uses
         }
 
 
@@ -80,7 +86,7 @@ def pool_of(provider: str, kind: Kind) -> str:
     return f"{provider}/{kind.value}"
 
 
-def offers_for(table: RouteTable, item: PreparedItem, wish: Wish, refuses: Refuses) -> tuple[Sequence[Offer], str]:
+def offers_for(table: RouteTable, item: PreparedItem, wish: Wish, price: Price) -> tuple[Sequence[Offer], str]:
     """The offers that can make `item`, in order, and in words why there is none where there is none.
 
     A wish for providers narrows the route and orders it; without fallback the first usable offer is the only one.
@@ -88,20 +94,25 @@ def offers_for(table: RouteTable, item: PreparedItem, wish: Wish, refuses: Refus
     route = table.routes.get(item.kind)
     if route is None:
         return (), f"no provider makes {item.kind.value}"
-    wanted = _wanted(route.offers, wish.providers)
+    wanted = _wanted(route.uses, wish.providers)
     if not wanted:
         return (), f"none of the providers asked for makes {item.kind.value}"
-    reasons = {offer.provider: refuses(offer, item) for offer in wanted}
-    usable = [offer for offer in wanted if reasons[offer.provider] is None]
-    if not usable:
-        return (), "; ".join(f"{provider}: {reason}" for provider, reason in reasons.items())
-    return (usable if wish.fallback else usable[:1]), ""
+    offers, reasons = [], []
+    for use in wanted:
+        found = price(use, item)
+        if isinstance(found, str):
+            reasons.append(f"{use.provider}: {found}")
+            continue
+        offers.append(Offer(use.provider, use.model, found))
+        if not wish.fallback:
+            break
+    return offers, "" if offers else "; ".join(reasons)
 
 
-def _wanted(offers: Sequence[Offer], providers: Sequence[str]) -> list[Offer]:
+def _wanted(uses: Sequence[Use], providers: Sequence[str]) -> list[Use]:
     if not providers:
-        return list(offers)
-    by_name = {offer.provider: offer for offer in offers}
+        return list(uses)
+    by_name = {use.provider: use for use in uses}
     return [by_name[name] for name in dict.fromkeys(providers) if name in by_name]
 
 

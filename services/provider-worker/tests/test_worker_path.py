@@ -17,7 +17,7 @@ from provider_worker.adapters.interface import (
 from provider_worker.adapters.interface import (
     ErrorCode as ProviderCode,
 )
-from provider_worker.routing import Offer
+from provider_worker.routing import Use
 from schemas.events import (
     BudgetRefused,
     GenerationCompleted,
@@ -272,7 +272,7 @@ async def test_every_event_of_a_job_carries_its_trace(home: Home) -> None:
 
 
 async def test_offers_are_priced_by_the_table_of_the_day(home: Home) -> None:
-    here = home.worker(Painter(price=12_345), routes=table(Offer("painter", "paint-2", 12_345)))
+    here = home.worker(Painter(price=12_345), routes=table(Use("painter", "paint-2")))
     await here.hear(envelope(prepared()))
     [quote] = await home.said(GenerationQuoted)
     assert (quote.price_version, quote.items[0].model) == ("2026-11-20", "paint-2")

@@ -13,7 +13,7 @@ from tests.worker_builders import PRICE, TENANT, item, prepared, table
 
 numbers = count(1)
 PLANNER = Planner(
-    table(), lambda _, wanted: "too wide" if wanted.width > 4096 else None, lambda: UUID(int=next(numbers))
+    table(), lambda _, wanted: "too wide" if wanted.width > 4096 else PRICE, lambda: UUID(int=next(numbers))
 )
 
 

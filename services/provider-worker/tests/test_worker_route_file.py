@@ -8,6 +8,7 @@ import pytest
 
 from chassis.errors import StartError
 from chassis.settings import read
+from provider_worker.adapters.interface import ErrorCode, ProviderError
 from provider_worker.route_file import read_routes
 from provider_worker.settings import Settings
 from schemas.parts import Kind
@@ -22,8 +23,9 @@ providers:
 routes:
   - {kind: image, use: [a, b], per_tenant: 3, timeout_s: 60}
 prices:
-  - {provider: a, kind: image, usd: "0.04"}
-  - {provider: b, kind: image, usd: "0.053"}
+  - {provider: a, unit: image, usd: "0.04"}
+  - {provider: b, unit: image, usd: "0.053"}
+  - {provider: b, unit: image, usd: "0.211", quality: high}
 """
 
 
@@ -35,27 +37,73 @@ def faults(folder: Path, text: str) -> str:
     return "\n".join(caught.value.problems)
 
 
-def test_images_come_from_the_sandbox_at_four_cents() -> None:
-    routes = read_routes()
-    [offer] = routes.table.routes[Kind.IMAGE].offers
-    assert (offer.provider, offer.amount_micros, routes.table.currency) == ("sandbox", 40_000, "USD")
-    assert routes.table.caps() == {"sandbox/image": 5}
+def written(folder: Path, text: str) -> Path:
+    path = folder / "routes.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_without_any_key_images_come_from_the_sandbox_at_four_cents() -> None:
+    routes = read_routes(environ={})
+    [use] = [use for use in routes.table.routes[Kind.IMAGE].uses if use.provider not in routes.disabled]
+    assert (use.provider, routes.configs["sandbox"].prices.of("image")) == ("sandbox", 40_000)
+    assert routes.table.caps()["sandbox/image"] == 5
     assert routes.table.policy("sandbox").waits == (1.0, 2.0, 4.0)
 
 
 def test_prices_become_whole_micro_units_and_retries_are_per_provider(tmp_path: Path) -> None:
-    path = tmp_path / "routes.yaml"
-    path.write_text(GOOD)
-    table = read_routes(path).table
-    assert [offer.amount_micros for offer in table.routes[Kind.IMAGE].offers] == [40_000, 53_000]
-    assert (table.policy("a").max_retries, table.policy("b").max_retries) == (3, 5)
+    routes = read_routes(written(tmp_path, GOOD), {})
+    prices = routes.configs["b"].prices
+    assert (prices.of("image"), prices.of("image", quality="high"), prices.of("image", quality="low")) == (
+        53_000,
+        211_000,
+        53_000,
+    )
+    assert (routes.table.policy("a").max_retries, routes.table.policy("b").max_retries) == (3, 5)
+
+
+def test_what_has_no_price_is_not_bought(tmp_path: Path) -> None:
+    prices = read_routes(written(tmp_path, GOOD), {}).configs["a"].prices
+    with pytest.raises(ProviderError, match="a has no price for one second") as caught:
+        prices.of("second", resolution="720p")
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
+
+
+KEYED = GOOD.replace("a: {adapter: sandbox, model: m}", "a: {adapter: sandbox, model: m, api_key_env: A_KEY}")
+
+
+def test_a_provider_without_its_key_is_disabled_and_says_so(tmp_path: Path) -> None:
+    routes = read_routes(written(tmp_path, KEYED), {})
+    assert routes.disabled == {"a": "A_KEY is not set"}
+    assert list(routes.configs) == ["b"]
+
+
+def test_a_key_enables_its_provider_and_is_in_no_text(tmp_path: Path) -> None:
+    routes = read_routes(written(tmp_path, KEYED), {"A_KEY": "very-secret"})
+    assert not routes.disabled
+    assert "very-secret" not in repr(routes)
+
+
+def test_what_stands_under_otherwise_is_used_only_where_nothing_else_can_be(tmp_path: Path) -> None:
+    path = written(tmp_path, KEYED.replace("use: [a, b]", "use: [a], otherwise: [b]"))
+    without, keyed = read_routes(path, {}), read_routes(path, {"A_KEY": "k"})
+    assert [use.provider for use in without.table.routes[Kind.IMAGE].uses] == ["a", "b"]
+    assert [use.provider for use in keyed.table.routes[Kind.IMAGE].uses] == ["a"]
+
+
+def test_an_address_may_come_from_the_environment(tmp_path: Path) -> None:
+    text = GOOD.replace("a: {adapter", 'a: {base_url: "${A_URL:-https://a.example.com}/v1", adapter')
+    path = written(tmp_path, text)
+    assert read_routes(path, {}).configs["a"].base_url == "https://a.example.com/v1"
+    assert read_routes(path, {"A_URL": "http://127.0.0.1:9"}).configs["a"].base_url == "http://127.0.0.1:9/v1"
+    assert "the base_url of a needs A_URL" in faults(tmp_path, text.replace(":-https://a.example.com", ""))
 
 
 def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     text = GOOD.replace("use: [a, b]", "use: [a, stranger]").replace('"0.04"', '"0.0400001"')
     said = faults(tmp_path, text)
     assert "stranger, which is not among the providers" in said
-    assert "no price for image at stranger" in said
+    assert "no price for stranger" in said
     assert "finer than a millionth" in said
 
 

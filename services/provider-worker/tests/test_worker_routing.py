@@ -21,6 +21,7 @@ from provider_worker.routing import (
     Retry,
     Standing,
     Switch,
+    Use,
     after,
     offers_for,
 )
@@ -28,12 +29,12 @@ from schemas.parts import Billing, ErrorCode, Route
 from tests.worker_builders import item, table
 
 FIRST, CHEAP, DEAR = Offer("first", "m", 40), Offer("cheap", "m", 30), Offer("dear", "m", 90)
-TABLE = table(FIRST, CHEAP, DEAR, waits=(1.0, 2.0, 4.0))
+TABLE = table(*(Use(name, "m") for name in ("first", "cheap", "dear")), waits=(1.0, 2.0, 4.0))
 PAID = Billing(state="final", amount_micros=40)
 
 
-def refuses_none(offer: Offer, wanted: object) -> str | None:
-    return None
+def price(use: Use, wanted: object) -> int | str:
+    return {"first": 40, "cheap": 30, "dear": 90}[use.provider]
 
 
 def standing(**changes: Any) -> Standing:
@@ -54,22 +55,22 @@ def next_of(failure: Failure, **changes: Any) -> object:
 
 
 def test_the_route_is_taken_in_its_order() -> None:
-    offers, _ = offers_for(TABLE, item(), Route(), refuses_none)
+    offers, _ = offers_for(TABLE, item(), Route(), price)
     assert [offer.provider for offer in offers] == ["first", "cheap", "dear"]
 
 
 def test_a_wish_orders_the_route_and_unknown_providers_are_passed_over() -> None:
-    offers, _ = offers_for(TABLE, item(), Route(providers=["dear", "nobody", "first"]), refuses_none)
+    offers, _ = offers_for(TABLE, item(), Route(providers=["dear", "nobody", "first"]), price)
     assert [offer.provider for offer in offers] == ["dear", "first"]
 
 
 def test_without_fallback_there_is_one_offer() -> None:
-    offers, _ = offers_for(TABLE, item(), Route(fallback=False), refuses_none)
+    offers, _ = offers_for(TABLE, item(), Route(fallback=False), price)
     assert list(offers) == [FIRST]
 
 
 def test_who_cannot_make_the_item_is_passed_over() -> None:
-    offers, _ = offers_for(TABLE, item(), Route(), lambda offer, _: "too large" if offer is FIRST else None)
+    offers, _ = offers_for(TABLE, item(), Route(), lambda use, _: "too large" if use.provider == "first" else 50)
     assert [offer.provider for offer in offers] == ["cheap", "dear"]
 
 
@@ -80,7 +81,7 @@ def test_an_item_that_nobody_can_make_says_why() -> None:
 
 
 def test_a_wish_for_strangers_says_so() -> None:
-    assert offers_for(TABLE, item(), Route(providers=["x"]), refuses_none)[1].startswith("none of the providers")
+    assert offers_for(TABLE, item(), Route(providers=["x"]), price)[1].startswith("none of the providers")
 
 
 @pytest.mark.parametrize("code", sorted(RETRYABLE))

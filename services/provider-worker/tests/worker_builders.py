@@ -44,7 +44,7 @@ from provider_worker.engine.production import Production
 from provider_worker.engine.upkeep import Upkeep
 from provider_worker.events import Hears
 from provider_worker.planning import Planner
-from provider_worker.routing import KindRoute, Offer, RetryPolicy, RouteTable
+from provider_worker.routing import KindRoute, RetryPolicy, RouteTable, Use
 from provider_worker.store.database import TaskDatabase
 from provider_worker.tasks import Pool
 from schemas.cloudevents import CloudEvent, decode
@@ -104,14 +104,14 @@ def envelope(data: Event, *, tenant_id: UUID = TENANT, traceparent: str | None =
 
 
 def table(
-    *offers: Offer, per_tenant: int = 5, timeout_s: float = 60.0, waits: tuple[float, ...] = (0.01,) * 3
+    *uses: Use, per_tenant: int = 5, timeout_s: float = 60.0, waits: tuple[float, ...] = (0.01,) * 3
 ) -> RouteTable:
-    offers = offers or (Offer("painter", "paint-1", PRICE),)
+    uses = uses or (Use("painter", "paint-1"),)
     return RouteTable(
         currency="USD",
         price_version="2026-11-20",
-        routes={Kind.IMAGE: KindRoute(Kind.IMAGE, offers, per_tenant, timeout_s, 0.01)},
-        retries={offer.provider: RetryPolicy(waits=waits) for offer in offers},
+        routes={Kind.IMAGE: KindRoute(Kind.IMAGE, uses, per_tenant, timeout_s, 0.01)},
+        retries={use.provider: RetryPolicy(waits=waits) for use in uses},
         fallback_on=FALLBACK,
         unknown_grace_s=0.5,
     )
@@ -279,10 +279,6 @@ class Worker:
         raise AssertionError("items are left unfinished")
 
 
-def priced(provider: ProviderAdapter) -> int:
-    return provider.price if isinstance(provider, Painter) else PRICE
-
-
 def worker(
     engine: AsyncEngine,
     objects: ObjectStore,
@@ -292,7 +288,7 @@ def worker(
     lease_s: float = 30.0,
 ) -> Worker:
     by_name: dict[str, ProviderAdapter] = {painter.name: painter for painter in painters or (Painter(),)}
-    routes = routes or table(*(Offer(name, "paint-1", priced(painter)) for name, painter in by_name.items()))
+    routes = routes or table(*(Use(name, "paint-1") for name in by_name))
     outbox = Outbox("/services/provider-worker")
     store = TaskDatabase(engine, outbox, currency=routes.currency, price_version=routes.price_version)
     leases = Leases(store, lease_s=lease_s)
@@ -301,10 +297,10 @@ def worker(
     production = Production(by_name, objects, routes, leases.is_ours)
     pictures = Believing()
     pictures.objects = objects
-    endings = Endings(routes, production.refuses, production.resendable, uuid7, Random(7))
+    endings = Endings(routes, production.price, production.resendable, uuid7, Random(7))
     return Worker(
         engine=engine,
-        hears=Hears(outbox, Planner(routes, production.refuses, uuid7)),
+        hears=Hears(outbox, Planner(routes, production.price, uuid7)),
         store=store,
         claimer=claimer,
         tools=Tools(store, production, pictures, endings, claimer.freed),

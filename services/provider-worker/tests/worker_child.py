@@ -12,15 +12,15 @@ from pathlib import Path
 from chassis.database import make_engine
 from objects import FolderStore
 from provider_worker.adapters.sandbox import SandboxProvider, SandboxSettings
-from provider_worker.routing import Offer
-from tests.worker_builders import PRICE, table, unfinished, worker
+from provider_worker.routing import Use
+from tests.worker_builders import table, unfinished, worker
 
 
 async def main(dsn: str, objects: str, sandbox: str) -> None:
     engine = make_engine(dsn, name="provider-worker")
     store = FolderStore(Path(objects))
     provider = SandboxProvider(SandboxSettings(Path(sandbox), instant=True))
-    here = worker(engine, store, provider, routes=table(Offer("sandbox", "sandbox-image-1", PRICE)), lease_s=1.0)
+    here = worker(engine, store, provider, routes=table(Use("sandbox", "sandbox-image-1")), lease_s=1.0)
     await here.reserve()
     while await unfinished(engine):
         await here.upkeep.revive()

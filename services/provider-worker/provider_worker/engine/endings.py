@@ -13,7 +13,7 @@ from provider_worker.routing import (
     Failure,
     LookAgain,
     Offer,
-    Refuses,
+    Price,
     Requote,
     Retry,
     RouteTable,
@@ -31,10 +31,10 @@ PENDING = Billing(state="pending")
 
 @dataclass(frozen=True, slots=True)
 class Endings:
-    """Decides by a route table; `refuses` asks an adapter, `resendable` whether it knows our reference again."""
+    """Decides by a route table; `price` asks an adapter, `resendable` whether it knows our reference again."""
 
     table: RouteTable
-    refuses: Refuses
+    price: Price
     resendable: Callable[[str], bool]
     new_id: Callable[[], UUID]
     random: Random
@@ -72,7 +72,7 @@ class Endings:
         return Finish(task, _closing("cancelled", cancel_code(reason), billing, staged), (event,))
 
     def _standing(self, task: Task, time_left: float) -> Standing:
-        offers, _ = offers_for(self.table, task.item, task.job.route, self.refuses)
+        offers, _ = offers_for(self.table, task.item, task.job.route, self.price)
         return Standing(
             offer=task.offer,
             offers=offers,

@@ -25,9 +25,9 @@ from provider_worker.adapters.interface import (
 )
 from provider_worker.adapters.interface import ErrorCode as ProviderCode
 from provider_worker.engine.ports import LeaseLost
-from provider_worker.routing import NO_BILL, Failure, Offer, RouteTable
+from provider_worker.routing import NO_BILL, Failure, RouteTable, Use
 from provider_worker.tasks import Piece, Staged, Task, cancel_code
-from schemas.parts import Billing, ErrorCode, PreparedItem, Stage
+from schemas.parts import Billing, ErrorCode, Kind, PreparedItem, Stage
 
 MAX_BYTES = 64 * 1024 * 1024
 LAST_LOOK_S = 10.0
@@ -58,7 +58,7 @@ class StoreAway(Transient):
 
 
 class Production:
-    """Calls providers and stages what they make."""
+    """Calls providers and stages what they make. `disabled` says of providers that cannot be used why not."""
 
     def __init__(
         self,
@@ -66,20 +66,25 @@ class Production:
         objects: ObjectStore,
         table: RouteTable,
         still_ours: Callable[[Task], bool],
+        disabled: Mapping[str, str] | None = None,
     ) -> None:
         self._providers = providers
+        self._disabled = disabled or {}
         self._objects = objects
         self._table = table
         self._still_ours = still_ours
 
-    def refuses(self, offer: Offer, item: PreparedItem) -> str | None:
-        """Why this provider cannot make the item, or None: nothing that it would refuse is quoted (R59)."""
-        adapter = self._providers[offer.provider]
+    def price(self, use: Use, item: PreparedItem) -> int | str:
+        """See `routing.Price`: nothing that the provider would refuse is quoted (R59)."""
+        adapter = self._providers.get(use.provider)
+        if adapter is None:
+            return self._disabled.get(use.provider, "there is no such provider")
+        request = asked(item, use.model, "", "0")
         try:
-            adapter.plan(asked(item, offer, "", "0"))
+            adapter.plan(request)
+            return adapter.estimate(request).amount_micros
         except ProviderError as error:
             return error.message
-        return None
 
     def resendable(self, provider: str) -> bool:
         """Whether a second submit under one reference makes no second job there."""
@@ -231,21 +236,32 @@ class Production:
         )
 
 
+_OPS = {
+    Kind.IMAGE: Op.TEXT_TO_IMAGE,
+    Kind.TEXTURE: Op.TEXT_TO_IMAGE,
+    Kind.ENVIRONMENT_MAP: Op.TEXT_TO_IMAGE,
+    Kind.VIDEO: Op.TEXT_TO_VIDEO,
+    Kind.SFX: Op.TEXT_TO_SFX,
+    Kind.MUSIC: Op.TEXT_TO_MUSIC,
+    Kind.MODEL_3D: Op.TEXT_TO_3D,
+}
+
+
 def request_of(task: Task) -> GenerationRequest:
     """What the provider is asked; our attempt id is its reference."""
-    return asked(task.item, task.offer, str(task.job.tenant_id), str(task.attempt_id))
+    return asked(task.item, task.offer.model, str(task.job.tenant_id), str(task.attempt_id))
 
 
-def asked(item: PreparedItem, offer: Offer, tenant_id: str, reference: str) -> GenerationRequest:
-    """The request for an item at an offer's provider."""
-    options: dict[str, Any] = {"palette": item.palette, "headline": item.headline, "model": offer.model}
+def asked(item: PreparedItem, model: str, tenant_id: str, reference: str) -> GenerationRequest:
+    """The request for an item, to be made by `model`."""
+    options: dict[str, Any] = {"palette": item.palette, "headline": item.headline, "model": model}
     if item.negative_prompt:
         options["negative_prompt"] = item.negative_prompt
     return GenerationRequest(
         request_id=reference,
         tenant_id=tenant_id,
         kind=MediaKind(item.kind.value),
-        op=Op.TEXT_TO_IMAGE,
+        op=_OPS[item.kind],
         prompt=item.prompt,
         width=item.width,
         height=item.height,
