@@ -86,12 +86,16 @@ class _Locked(NamedTuple):
 
 @dataclass(slots=True)
 class _Filling:
-    """A job with all its facts; `fresh` are those that are new, `traceparent` is the context of what brought them."""
+    """A job with all its facts; `fresh` are those that are new, `traceparent` is the context of what brought them.
+
+    `settled`: nothing more is expected but what becomes of its assets.
+    """
 
     locked: _Locked
     history: History
     fresh: list[Fact] = field(default_factory=list)
     traceparent: str | None = None
+    settled: bool = False
 
     def add(self, facts: Iterable[Fact]) -> None:
         self.fresh += [fact for fact in facts if self.history.add(fact)]
@@ -118,7 +122,8 @@ async def project(
         job.traceparent = entry.traceparent
     changed = await _bring_up_to_date(conn, outbox, filling.values(), shard)
     for job_id, found in filling.items():
-        remembered.keep(job_id, found.locked.holder if found.fresh else found.locked.writer, found.history)
+        if not found.settled:
+            remembered.keep(job_id, found.locked.holder if found.fresh else found.locked.writer, found.history)
     return changed
 
 
@@ -180,7 +185,7 @@ async def _bring_up_to_date(
     """Writes the new facts of each job and what it becomes by them."""
     filled = [entry for entry in filling if entry.fresh]
     await fill(conn, [(entry.locked.job.id, fact) for entry in filled for fact in entry.fresh])
-    judged = [(entry, _change(entry.locked, entry.history)) for entry in filled]
+    judged = [(entry, _change(entry)) for entry in filled]
     changed = [(entry, change) for entry, change in judged if change is not None]
     await _write(conn, [change for _, change in changed], shard)
     await _touch(conn, [entry.locked.job.id for entry, change in judged if change is None])
@@ -189,14 +194,16 @@ async def _bring_up_to_date(
     return [change.before.id for _, change in changed]
 
 
-def _change(entry: _Locked, history: History) -> Change | None:
-    found = state_of(history)
+def _change(entry: _Filling) -> Change | None:
+    job = entry.locked.job
+    found = state_of(entry.history)
+    entry.settled = found.settled
     try:
-        return Change(entry.job, advance(entry.job, found), entry.now)
+        return Change(job, advance(job, found), entry.locked.now)
     except InvalidStateTransition as error:
         # The job stays as it was told; whoever said otherwise broke the contract of one final event per item.
         metrics.CONTRADICTED.inc()
-        log.error("job_contradicted", job_id=str(entry.job.id), before=error.before, after=error.after)
+        log.error("job_contradicted", job_id=str(job.id), before=error.before, after=error.after)
         return None
 
 
