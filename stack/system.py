@@ -174,6 +174,7 @@ class System:
         )
 
     async def _start_services(self, services: Mapping[ServiceSpec, Service]) -> None:
+        not_ready = {service.name: service for service in services.values()}
         for wave in sorted({spec.wave for spec in services}):
             together = [service for spec, service in services.items() if spec.wave == wave]
             starts = (self._start(service.name, service, service.run) for service in together)
@@ -183,8 +184,11 @@ class System:
                 for service, result in zip(together, results, strict=True)
                 if isinstance(result, BaseException)
             }
+            for service in together:
+                if service.name not in failed:
+                    del not_ready[service.name]
             if failed:
-                raise await _explained(failed, services.values())
+                raise await _explained(failed, not_ready.values())
 
     async def _start(self, name: str, program: Program, start: Callable[[], Awaitable[None]]) -> None:
         began = time.monotonic()
@@ -244,14 +248,14 @@ def _joined(errors: Sequence[BaseException]) -> BaseException:
     return ServerError("\n".join(map(str, errors)))
 
 
-async def _explained(failed: Mapping[str, BaseException], services: Iterable[Service]) -> BaseException:
+async def _explained(failed: Mapping[str, BaseException], not_ready: Iterable[Service]) -> BaseException:
     """What to raise for services that did not start: with it, whatever is wrong with those not yet tried as well.
 
-    All are asked only now. Five more processes cost a good start seconds, and a bad one nothing that is missed.
+    They are asked only now. Five more processes cost a good start seconds, and a bad one nothing that is missed.
     """
     if not all(isinstance(error, StackError) for error in failed.values()):
         return _joined(list(failed.values()))
-    faults = await _faults(services)
+    faults = await _faults(not_ready)
     others = [error for name, error in failed.items() if name not in faults]
     if not faults:
         return _joined(others)

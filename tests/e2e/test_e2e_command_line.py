@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,8 +20,12 @@ import psutil
 import pytest
 from PIL import Image
 
+from prompt_service.templates import SHIPPED
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
+ME = psutil.Process().name()
+MEND_PORT = "End it, or set BACKLOT_PORT=0."
 BACKLOT = Path(sys.executable).with_name("backlot")
 SIZES = {
     "thumbnail": (1280, 720),
@@ -179,16 +184,38 @@ def first_port() -> Iterator[int]:
             return
 
 
-def test_all_ports_in_use_are_said_at_once_and_nothing_is_started(newcomer: Newcomer, first_port: int) -> None:
-    refused = newcomer.types("up", "--detach", "--port", str(first_port))
+def test_ports_in_use_and_three_broken_services_are_said_at_once_and_nothing_is_started(
+    newcomer: Newcomer, first_port: int, tmp_path: Path
+) -> None:
+    env = {
+        "PROMPT_SERVICE_TEMPLATES_DIR": str(with_a_broken_template(tmp_path / "templates")),
+        "PROVIDER_WORKER_HANDS": "many",
+        "API_GATEWAY_KEY_CACHE_SECONDS": "301",
+        "COLUMNS": "1000",
+    }
+    refused = newcomer.types("up", "--detach", "--port", str(first_port), env=env)
 
     assert (refused.returncode, refused.stdout) == (1, "")
-    told = refused.stderr
-    assert f"Port {first_port} (api-gateway) is in use by process {os.getpid()}" in told
-    assert f"Port {first_port + 1} (storage-service) is in use by process {os.getpid()}" in told
-    assert f"Port {first_port + 20} (kafka) is in use by process {os.getpid()}" in told
-    assert "Traceback" not in told
+    assert sorted(refused.stderr.splitlines()) == [
+        f"Port {first_port} (api-gateway) is in use by process {os.getpid()} ({ME}). {MEND_PORT}",
+        f"Port {first_port + 1} (storage-service) is in use by process {os.getpid()} ({ME}). {MEND_PORT}",
+        f"Port {first_port + 20} (kafka) is in use by process {os.getpid()} ({ME}). {MEND_PORT}",
+        "api-gateway: API_GATEWAY_KEY_CACHE_SECONDS Input should be less than or equal to 300"
+        " (how long a verified key is not looked up again, and a revoked one works)",
+        "prompt-service: PROMPT_SERVICE_TEMPLATES_DIR prompts/banner/v1.0.yaml: line 19: placeholders.tone.source:"
+        " Input should be 'text', 'brand_kit' or 'variable' (folder of templates, {name}/{version}.yaml)",
+        "provider-worker: PROVIDER_WORKER_HANDS Input should be a valid integer,"
+        " unable to parse string as an integer (tasks this process works on at once)",
+    ]
     assert newcomer.processes() == []
+    assert [log.stem for log in (newcomer.home / "logs").iterdir()] == ["supervisor"]
+
+
+def with_a_broken_template(folder: Path) -> Path:
+    shutil.copytree(SHIPPED, folder)
+    file = folder / "banner" / "v1.0.yaml"
+    file.write_text(file.read_text().replace("tone: {source: brand_kit", "tone: {source: weather"))
+    return folder
 
 
 def test_broken_templates_and_settings_stop_the_start_and_are_said_at_once(newcomer: Newcomer, tmp_path: Path) -> None:
