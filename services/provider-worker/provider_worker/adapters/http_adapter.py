@@ -1,0 +1,77 @@
+"""What adapters that speak HTTP have in common: one wire, and the answers of a provider that cannot do more."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+from provider_worker.adapters.config import CURRENCY, ProviderConfig
+from provider_worker.adapters.interface import (
+    Artifact,
+    Cost,
+    ErrorCode,
+    GenerationRequest,
+    JobRef,
+    Outcome,
+    ProviderError,
+    Status,
+)
+from provider_worker.adapters.wire import Account, Wire
+
+
+class HttpAdapter:
+    """Base of adapters: a synchronous provider that forgets every request; what yours can do beyond, it overrides."""
+
+    def __init__(self, config: ProviderConfig, account: Account) -> None:
+        self._config = config
+        self._wire = Wire(config.name, account)
+
+    @property
+    def name(self) -> str:
+        return self._config.name
+
+    async def poll(self, ref: JobRef) -> Status:
+        raise ProviderError(ErrorCode.INVALID_REQUEST, f"{self.name} has no jobs that could be polled")
+
+    async def find(self, req: GenerationRequest, since: datetime) -> JobRef | None:
+        """None: it keeps no list and knows no reference of ours."""
+        return None
+
+    async def cancel(self, ref: JobRef) -> bool:
+        return False
+
+    def fetch(self, art: Artifact) -> AsyncIterator[bytes]:
+        return self._wire.fetch(art)
+
+    async def health(self) -> bool:
+        return True
+
+    async def close(self) -> None:
+        await self._wire.close()
+
+    def _usd(self, micros: int, basis: Any, **units: int) -> Cost:
+        return Cost(micros, CURRENCY, basis, units, self._config.prices.version)
+
+    def _invalid(self, message: str) -> ProviderError:
+        return ProviderError(ErrorCode.INVALID_REQUEST, message, outcome=Outcome.NOT_SENT)
+
+    def _no_media(self, message: str = "answered without a result") -> ProviderError:
+        """A success without a result: the provider took the job and made nothing of it."""
+        return ProviderError(ErrorCode.PROVIDER_ERROR, f"{self.name} {message}")
+
+
+def decoded(text: Any, provider: str) -> bytes:
+    """Bytes of base64 text; raises CORRUPT_OUTPUT where it is none."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, TypeError, ValueError) as error:
+        raise ProviderError(ErrorCode.CORRUPT_OUTPUT, f"{provider} sent a result that is no base64") from error
+
+
+def pseudonym(tenant_id: str) -> str:
+    """A name for a tenant that a provider may see: it can tell abusers apart without knowing who they are."""
+    return hashlib.sha256(f"backlot tenant {tenant_id}".encode()).hexdigest()[:32]

@@ -1,0 +1,142 @@
+"""OpenAI Images: GPT image models, synchronous, the picture inline (spec/providers.md, section 3a).
+
+Options of the route file: `quality` (low, medium, high, auto), `background` (auto, opaque, transparent).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.http_adapter import HttpAdapter, decoded, pseudonym
+from provider_worker.adapters.interface import (
+    Artifact,
+    Capability,
+    Cost,
+    ErrorCode,
+    GenerationRequest,
+    JobRef,
+    MediaKind,
+    Op,
+    ProviderError,
+    Status,
+)
+from provider_worker.adapters.sizes import nearest, sizes_under
+from provider_worker.adapters.wire import Answer, shown, status_error
+
+LONGEST_PROMPT = 32_000
+FORMATS = ("png", "jpeg", "webp")
+KINDS = (MediaKind.IMAGE, MediaKind.TEXTURE)
+
+_FIXED = ((1024, 1024), (1536, 1024), (1024, 1536))
+_FREE = {"multiple": 16, "max_edge": 3840, "min_px": 655_360, "max_px": 8_294_400, "max_ratio": 3}
+_MEGAPIXEL = 1024 * 1024
+_POLICY = {"moderation_blocked", "content_policy_violation"}
+_NO_MONEY = ("insufficient_quota", "billing_")
+
+
+class OpenAIImages(HttpAdapter):
+    """`POST /images/generations`. It knows neither a reference of ours nor a list: a lost answer stays unknown."""
+
+    def __init__(self, config: ProviderConfig) -> None:
+        super().__init__(config, config.account("Authorization", "Bearer ", read_s=None))
+        self._free_sizes = not config.model.startswith("gpt-image-1")
+
+    def capabilities(self) -> Sequence[Capability]:
+        return [
+            Capability(
+                kind=kind,
+                op=Op.TEXT_TO_IMAGE,
+                mode="sync",
+                sizes=None if self._free_sizes else _FIXED,
+                size_rule=_FREE if self._free_sizes else {},
+                formats=FORMATS,
+            )
+            for kind in KINDS
+        ]
+
+    def estimate(self, req: GenerationRequest) -> Cost:
+        """The price of an image of this quality for each megapixel that was begun."""
+        plan = self.plan(req)
+        width, height = map(int, plan["size"].split("x"))
+        megapixels = -(-width * height // _MEGAPIXEL)
+        return self._usd(self._config.prices.of("image", **self._facts(plan)) * megapixels, "estimated", image=1)
+
+    def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
+        if req.op is not Op.TEXT_TO_IMAGE or req.kind not in KINDS:
+            raise self._invalid(f"{self.name} does not make {req.kind} by {req.op}")
+        if not req.prompt.strip() or len(req.prompt) > LONGEST_PROMPT:
+            raise self._invalid(f"the prompt must have 1 to {LONGEST_PROMPT} characters")
+        if req.format not in FORMATS:
+            raise self._invalid(f"format is {req.format!r}, but must be one of {', '.join(FORMATS)}")
+        sizes = sizes_under(_FREE, req.width, req.height) if self._free_sizes else _FIXED
+        if not sizes:
+            raise self._invalid(f"{self.name} makes nothing of the shape {req.width}x{req.height}")
+        native = nearest(req.width, req.height, sizes)
+        return {
+            "model": self._config.model,
+            "prompt": req.prompt,
+            "n": 1,
+            "size": f"{native.width}x{native.height}",
+            "quality": self._config.options.get("quality", "medium"),
+            "background": self._config.options.get("background", "auto"),
+            "output_format": req.format,
+            "safety_identifier": pseudonym(req.tenant_id),
+        }
+
+    async def submit(self, req: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
+        answer = await self._wire.submit("POST", "/images/generations", json=dict(plan))
+        if not answer.ok:
+            raise _refusal(answer)
+        body = answer.json()
+        cost, external_id = self._cost(req, plan, body.get("usage") or {}), answer.headers.get("x-request-id", "")
+        pictures = [found["b64_json"] for found in body.get("data") or [] if found.get("b64_json")]
+        try:
+            data = decoded(pictures[0], self.name) if pictures else None
+        except ProviderError as error:
+            return Status("failed", external_id, error=error, cost=cost)
+        if data is None:
+            return Status("failed", external_id, error=self._no_media(), cost=cost)
+        picture = Artifact(f"image/{plan['output_format']}", data=data)
+        return Status("succeeded", external_id, progress=100, artifacts=(picture,), cost=cost)
+
+    def _cost(self, req: GenerationRequest, plan: Mapping[str, Any], usage: Mapping[str, Any]) -> Cost:
+        """By tokens, where the route file knows their price and the answer their number."""
+        tokens = {
+            "output_token": int(usage.get("output_tokens") or 0),
+            "input_token": int(usage.get("input_tokens") or 0),
+        }
+        try:
+            micros = sum(count * self._config.prices.of(unit, **self._facts(plan)) for unit, count in tokens.items())
+        except ProviderError:
+            return self.estimate(req)
+        return self._usd(micros, "priced_from_usage", **tokens) if all(tokens.values()) else self.estimate(req)
+
+    def _facts(self, plan: Mapping[str, Any]) -> dict[str, str]:
+        return {"model": plan["model"], "quality": plan["quality"]}
+
+
+def _refusal(answer: Answer) -> ProviderError:
+    """What `{"error": {"code", "type", "message"}}` means."""
+    body = answer.json_or_none()
+    error = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(error, dict):
+        return status_error(answer, own=False)
+    code, kind = str(error.get("code") or ""), str(error.get("type") or "")
+    found = status_error(
+        answer,
+        shown(error.get("message")),
+        provider_code=code or kind or None,
+        request_id=answer.headers.get("x-request-id"),
+    )
+    if code in _POLICY:
+        found.code, found.scope = ErrorCode.CONTENT_POLICY, "request"
+    elif code.startswith(_NO_MONEY) or code.endswith("_spend_limit_exceeded") or kind.startswith(_NO_MONEY):
+        found.code, found.scope = ErrorCode.QUOTA_EXCEEDED, "account"
+    return found
+
+
+def make(config: ProviderConfig) -> OpenAIImages:
+    """An adapter for one OpenAI account."""
+    return OpenAIImages(config)
