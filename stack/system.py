@@ -109,10 +109,12 @@ class System:
         secrets = await asyncio.to_thread(self._prepare_folder)
         kafka, postgres = self._servers(plan)
         shared = self._shared_env(plan, secrets, kafka.bootstrap if kafka else str(plan.kafka))
+        untried = self._services(plan, shared, postgres).values()
         if plan.problems:
-            faults = await _faults(self._services(plan, shared, postgres).values())
-            raise StartRefusedError([*plan.problems, *chain.from_iterable(faults.values())])
-        await _all(self._start_server("kafka", kafka), self._start_server("postgres", postgres))
+            raise await _explained({"plan": StartRefusedError(plan.problems)}, untried)
+        servers = {"kafka": kafka, "postgres": postgres}
+        if failed := await _failures({name: self._start_server(name, server) for name, server in servers.items()}):
+            raise await _explained(failed, untried)
         if postgres is not None:
             await postgres.ensure_databases(_inside(plan))
         # Not before: where the server's socket is, it decides when it starts.
@@ -177,13 +179,7 @@ class System:
         not_ready = {service.name: service for service in services.values()}
         for wave in sorted({spec.wave for spec in services}):
             together = [service for spec, service in services.items() if spec.wave == wave]
-            starts = (self._start(service.name, service, service.run) for service in together)
-            results = await asyncio.gather(*starts, return_exceptions=True)
-            failed = {
-                service.name: result
-                for service, result in zip(together, results, strict=True)
-                if isinstance(result, BaseException)
-            }
+            failed = await _failures({one.name: self._start(one.name, one, one.run) for one in together})
             for service in together:
                 if service.name not in failed:
                     del not_ready[service.name]
@@ -234,11 +230,10 @@ class System:
         return tell
 
 
-async def _all(*starts: Awaitable[None]) -> None:
-    """Wait for all, then raise everything that went wrong as one error."""
-    results = await asyncio.gather(*starts, return_exceptions=True)
-    if errors := [result for result in results if isinstance(result, BaseException)]:
-        raise _joined(errors)
+async def _failures(starts: Mapping[str, Awaitable[None]]) -> dict[str, BaseException]:
+    """Wait for all; by its name, the error of each that failed."""
+    results = await asyncio.gather(*starts.values(), return_exceptions=True)
+    return {name: result for name, result in zip(starts, results, strict=True) if isinstance(result, BaseException)}
 
 
 def _joined(errors: Sequence[BaseException]) -> BaseException:
@@ -248,18 +243,23 @@ def _joined(errors: Sequence[BaseException]) -> BaseException:
     return ServerError("\n".join(map(str, errors)))
 
 
-async def _explained(failed: Mapping[str, BaseException], not_ready: Iterable[Service]) -> BaseException:
-    """What to raise for services that did not start: with it, whatever is wrong with those not yet tried as well.
+async def _explained(errors: Mapping[str, BaseException], not_ready: Iterable[Service]) -> BaseException:
+    """What to raise for ``errors``: with it, whatever is wrong with services that were not tried yet as well.
 
-    They are asked only now. Five more processes cost a good start seconds, and a bad one nothing that is missed.
+    They are asked only now. Five more processes cost a good start seconds, and a bad one nothing that is missed. What a
+    service says of itself replaces its own error, which is the end of its log.
     """
-    if not all(isinstance(error, StackError) for error in failed.values()):
-        return _joined(list(failed.values()))
+    if not all(isinstance(error, StackError) for error in errors.values()):
+        return _joined(list(errors.values()))
     faults = await _faults(not_ready)
-    others = [error for name, error in failed.items() if name not in faults]
+    others = [error for name, error in errors.items() if name not in faults]
     if not faults:
         return _joined(others)
-    return StartRefusedError([*chain.from_iterable(faults.values()), *map(str, others)])
+    return StartRefusedError(list(chain(*map(_sentences, others), *faults.values())))
+
+
+def _sentences(error: BaseException) -> Sequence[str]:
+    return error.problems if isinstance(error, StartRefusedError) else [str(error)]
 
 
 async def _faults(services: Iterable[Service]) -> dict[str, list[str]]:

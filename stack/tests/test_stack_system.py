@@ -262,9 +262,25 @@ async def test_a_service_that_fails_for_another_reason_is_told_beside_those_with
     with pytest.raises(StartRefusedError) as failed:
         await System(tmp_path, port=0, env=outside, service_env=given).start()
 
-    *services, other = failed.value.problems
-    assert sorted(services) == sorted(BROKEN_SAY)
+    other, *services = failed.value.problems
     assert other.startswith("storage-service ended with status 1:")
+    assert sorted(services) == sorted(BROKEN_SAY)
+
+
+async def test_a_server_that_does_not_start_is_told_beside_broken_services(
+    tmp_path: Path, outside: dict[str, str]
+) -> None:
+    (tmp_path / "kafka" / "data").mkdir(parents=True)
+    (tmp_path / "kafka" / "data" / "letter.txt").write_text("dear reader")
+    system = System(tmp_path, port=0, env={**outside, "KAFKA_BOOTSTRAP_SERVERS": ""}, service_env=BROKEN)
+
+    with pytest.raises(StartRefusedError) as failed:
+        await system.start()
+
+    server, *services = failed.value.problems
+    assert "is in the way" in server
+    assert sorted(services) == sorted(BROKEN_SAY)
+    assert not is_held(tmp_path)
 
 
 async def test_services_that_do_not_start_are_all_named_and_nothing_is_left(
