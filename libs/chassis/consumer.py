@@ -42,10 +42,10 @@ PoisonHook = Callable[[AsyncConnection, CloudEvent[Event], Exception], Awaitable
 class Subscription:
     """What a service hears on one topic.
 
-    A handler gets all events of its type in the batch, in order, in the transaction of the whole batch; handlers run
-    in the order they are listed. Types of the topic that have no handler are passed over. `on_poison(conn, event,
-    error)` tells the failure of the event's job in the transaction that sets the event aside. `after_commit` is called
-    after a transaction in which a handler ran.
+    A handler gets all events of its types in the batch, in order, in the transaction of the whole batch; handlers run
+    in the order they are listed, one that is listed for several types once. Types that have no handler are passed over.
+    `on_poison(conn, event, error)` tells the failure of the event's job in the transaction that sets the event aside.
+    `after_commit` is called after a transaction in which a handler ran.
     """
 
     topic: Topic
@@ -126,6 +126,7 @@ class BatchConsumer:
         self._subscription = subscription
         self._service = service
         self._topic = subscription.topic.name
+        self._handlers = _by_handler(subscription.handlers)
         self._horizon = horizon
         self._types = {**known_types(self._topic), **{model.type: model for model in subscription.handlers}}
         self._unheard = {name.encode() for name, model in self._types.items() if model not in subscription.handlers}
@@ -213,12 +214,10 @@ class BatchConsumer:
         self._committed(len(todo), len(events) - len(todo))
 
     async def _run_handlers(self, conn: AsyncConnection, events: Sequence[CloudEvent[Event]]) -> None:
-        by_type: dict[type[Event], list[CloudEvent[Event]]] = {}
-        for event in events:
-            by_type.setdefault(type(event.data), []).append(event)
-        for model, handler in self._subscription.handlers.items():
-            if model in by_type:
-                await handler(conn, by_type[model])
+        for handler, models in self._handlers:
+            heard = [event for event in events if type(event.data) in models]
+            if heard:
+                await handler(conn, heard)
 
     async def _set_aside(self, conn: AsyncConnection, dead: Sequence[Dead]) -> None:
         if not dead:
@@ -306,6 +305,14 @@ class BatchConsumer:
         metrics.CONSUMED.labels(self._topic, "duplicate").inc(duplicates)
         if handled and self._subscription.after_commit is not None:
             self._subscription.after_commit()
+
+
+def _by_handler(handlers: Mapping[type[Event], Handler[Any]]) -> list[tuple[Handler[Any], frozenset[type[Event]]]]:
+    distinct: list[Handler[Any]] = []
+    for handler in handlers.values():
+        if handler not in distinct:
+            distinct.append(handler)
+    return [(one, frozenset(model for model, handler in handlers.items() if handler == one)) for one in distinct]
 
 
 def _first_of_each(events: Sequence[CloudEvent[Event]], fresh: set[UUID]) -> list[CloudEvent[Event]]:

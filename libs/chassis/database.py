@@ -24,6 +24,7 @@ __all__ = [
     "is_transient",
     "make_engine",
     "migrate",
+    "on_new_connection",
     "raw_dsn",
     "tenant_transaction",
 ]
@@ -88,6 +89,11 @@ def after_commit(conn: AsyncConnection, callback: Callable[[], None]) -> None:
     """
     waiting: dict[Callable[[], None], None] = conn.info.setdefault(_AFTER_RETURN, {})
     waiting[callback] = None
+
+
+def on_new_connection(engine: AsyncEngine, callback: Callable[[], None]) -> None:
+    """Calls `callback` for every connection that is made to the server: none outlives a crash of it."""
+    event.listen(engine.sync_engine, "connect", lambda *_: callback())
 
 
 def _run_after_return(_: Any, record: Any) -> None:

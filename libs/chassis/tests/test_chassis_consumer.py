@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from chassis import tracing
-from chassis.consumer import RedeliverError
+from chassis.consumer import BatchConsumer, RedeliverError, Subscription
 from chassis.errors import Transient
 from chassis.ids import uuid7
 from chassis.testing import FakeRecord, event_of, record_of
@@ -41,6 +41,13 @@ async def test_a_batch_is_handled_in_order_with_one_call_for_each_type(shop: Sho
     assert shop.calls == [("ordered", [1, 2, 3]), ("withdrawn", [1])]
     assert await shop.written() == [1, 2, 3]
     assert shop.commits == 1
+
+
+async def test_a_handler_of_several_types_is_called_once_with_all_of_them_in_order(shop: Shop) -> None:
+    records = [order(1), record_of(event_of(Withdrawn(number=1))), order(2)]
+    subscription = Subscription(ORDERS, {Ordered: shop.on_ordered, Withdrawn: shop.on_ordered})
+    await BatchConsumer(shop.engine, shop.outbox, subscription, service="shop")(records)
+    assert shop.calls == [("ordered", [1, 1, 2])]
 
 
 async def test_a_batch_that_comes_again_changes_nothing(shop: Shop) -> None:

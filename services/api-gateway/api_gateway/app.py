@@ -15,9 +15,10 @@ from api_gateway.keys import SCOPES, Principal
 from api_gateway.settings import Settings
 from api_gateway.store.jobs import Jobs
 from api_gateway.store.keys import add_key
+from api_gateway.store.remembering import Remembered
 from api_gateway.store.sweeper import Sweeper
 from api_gateway.watching import Watch
-from chassis.database import make_engine
+from chassis.database import make_engine, on_new_connection
 from chassis.http import InternalClient, make_app
 from chassis.ids import uuid7
 from chassis.outbox import Outbox
@@ -54,6 +55,8 @@ def build(settings: Settings) -> Service:
         public_url=str(settings.asset_public_url),
         key_lifetime=settings.key_cache_seconds,
     )
+    remembered = Remembered()
+    on_new_connection(engine, remembered.forget)
     # The chassis says when the process drains, through the application's health.
     watch.closing = lambda: public.state.health.draining
     return Service(
@@ -64,7 +67,7 @@ def build(settings: Settings) -> Service:
         outbox=outbox,
         internal=make_app(title=API_GATEWAY, public=False),
         public=public,
-        subscriptions=Hearing(outbox, watch).subscriptions(),
+        subscriptions=Hearing(outbox, watch, remembered).subscriptions(),
         topics=[JOBS, JOB_RESULTS],
         loops=[
             Loop("deadlines", sweeper.stop_overdue, idle=settings.sweep_seconds),

@@ -14,6 +14,7 @@ from api_gateway.history import read
 from api_gateway.store.remembering import Remembered
 from api_gateway.store.totals import Shard
 from api_gateway.watching import Watch
+from chassis.database import on_new_connection
 from chassis.ids import uuid7
 from chassis.outbox import Outbox
 from chassis.testing import event_of
@@ -32,7 +33,7 @@ async def gateway(database_url: str) -> AsyncIterator[Gateway]:
 
 def replica(remembered: Remembered | None = None) -> Hearing:
     """Another process of the gateway."""
-    return Hearing(Outbox("/services/api-gateway"), Watch(), remembered or Remembered())
+    return Hearing(Outbox("/services/api-gateway"), Watch(), Remembered() if remembered is None else remembered)
 
 
 async def heard(gateway: Gateway, by: Hearing, *events: Event) -> None:
@@ -133,3 +134,14 @@ def test_a_history_is_taken_once_and_only_for_what_its_own_transaction_wrote() -
     remembered.keep(job_id, 7, read([]))
     assert remembered.take(job_id, 7) is not None
     assert remembered.take(job_id, 7) is None
+
+
+@pytest.mark.integration
+async def test_nothing_is_remembered_across_a_new_connection(gateway: Gateway) -> None:
+    remembered = Remembered()
+    on_new_connection(gateway.engine, remembered.forget)
+    await heard(gateway, replica(remembered), quoted(await gateway.make()))
+    kept = len(remembered)
+    await gateway.engine.dispose()
+    async with gateway.engine.begin():
+        assert (kept, len(remembered)) == (1, 0)

@@ -39,3 +39,11 @@ class Remembered:
         while self._facts > self.most:
             _, (_, oldest) = self._kept.popitem(last=False)
             self._facts -= len(oldest.facts)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def forget(self) -> None:
+        """Drops everything."""
+        self._kept.clear()
+        self._facts = 0
