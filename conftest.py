@@ -1,5 +1,5 @@
-"""The one conftest: fixtures for every test come from stack/testing.py, the running system from tests/live.py."""
+"""The one conftest. Fixtures come from stack/testing.py, simulator/testing.py, and tests/live.py: the system."""
 
 from __future__ import annotations
 
-pytest_plugins = ["stack.testing", "tests.live"]
+pytest_plugins = ["stack.testing", "tests.live", "simulator.testing"]

@@ -1,0 +1,101 @@
+"""For tests: the real process and its admin API. The fixture `simulator` starts it once and empties it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+_STOP_S = 10
+
+
+class RunningSimulator:
+    """A simulator in a process of its own. `url` stays the same over a restart."""
+
+    def __init__(self, folder: Path, *, tls: bool = False) -> None:
+        self._folder, self._tls = folder, tls
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "simulator", "--port", str(self.port), "--folder", str(self._folder)]
+        self._process = subprocess.Popen(  # noqa: S603
+            [*command, *(["--tls"] if self._tls else [])], stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        announced = json.loads(self._process.stdout.readline())
+        self.port, self.url, self.pid = announced["port"], announced["url"], announced["pid"]
+        self.certificate: str | None = announced.get("certificate")
+        self._admin = httpx.Client(base_url=f"{self.url}/admin", verify=not self._tls, trust_env=False)
+
+    def stop(self) -> int:
+        """End it as an operator does; its exit status."""
+        self._process.terminate()
+        return self._ended()
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self._process.kill()
+        self._ended()
+
+    def get(self, what: str, **query: Any) -> Any:
+        return self._told(self._admin.get(what, params=query))
+
+    def post(self, what: str, **body: Any) -> Any:
+        return self._told(self._admin.post(what, json=body))
+
+    def refused(self, what: str, **body: Any) -> Any:
+        """What the admin API says against this; it must be a 400."""
+        answer = self._admin.post(what, json=body)
+        assert answer.status_code == 400, answer.text
+        return answer.json()["error"]
+
+    def reset(self) -> None:
+        self.post("reset")
+
+    def advance(self, seconds: float) -> None:
+        self.post("clock", advance_s=seconds)
+
+    def fault(self, fault: str, **rule: Any) -> int:
+        number: int = self.post("faults", fault=fault, **rule)["rule"]
+        return number
+
+    def bill(self, provider: str | None = None) -> Any:
+        return self.get("bill", **({"provider": provider} if provider else {}))
+
+    def calls(self, **chosen: Any) -> list[Any]:
+        """The newest last."""
+        return list(reversed(self.get("calls", **chosen)))
+
+    def _told(self, answer: httpx.Response) -> Any:
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def _ended(self) -> int:
+        self._admin.close()
+        status = self._process.wait(_STOP_S)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        return status
+
+
+@pytest.fixture(scope="session")
+def simulator_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSimulator]:
+    """One for the whole run."""
+    running = RunningSimulator(tmp_path_factory.mktemp("simulator"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def simulator(simulator_process: RunningSimulator) -> RunningSimulator:
+    """The simulator, which remembers nothing of earlier tests, and whose work takes no time unless a test says so."""
+    simulator_process.reset()
+    simulator_process.post("settings", queued_s=[0, 0], running_s=[0, 0])
+    return simulator_process

@@ -1,0 +1,82 @@
+"""What a wire is: a table of endpoints, and how one provider reads keys and words its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from simulator.generation import Generation
+from simulator.refusals import Refused
+from simulator.settings import ProviderSettings
+
+if TYPE_CHECKING:
+    from simulator.call import Call
+    from simulator.signing import Signing
+
+Handler = Callable[["Call"], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`name` is what faults and the call log call it: submit, status, result, cancel, list, or a word of its own."""
+
+    method: str
+    path: str
+    name: str
+    handler: Handler
+    open: bool = False  # answers without a key
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One call to a customer, signed as the provider signs."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackAsk:
+    """What a callback is about; `links` are the result links at this moment, `forged` asks for a wrong signature.
+
+    `signed_at` is in real seconds since 1970: who checks a signature's age does so by its own clock.
+    """
+
+    generation: Generation
+    stage: str
+    links: tuple[str, ...]
+    signing: Signing
+    now: float
+    signed_at: int
+    forged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """One provider under `/{name}`. `dressed` adds the headers that every answer of the provider has."""
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    key_of: Callable[[Request], str | None]
+    refusal: Callable[[Refused], Response]
+    settings: ProviderSettings = field(default_factory=ProviderSettings)
+    new_id: Callable[[], str] = lambda: str(uuid4())
+    dressed: Callable[[Call, Response], None] = lambda call, response: None
+    callback: Callable[[CallbackAsk], Delivery] | None = None
+
+
+def bearer(request: Request, scheme: str = "Bearer") -> str | None:
+    """The key of an Authorization header, or None."""
+    found, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() or None if found.lower() == scheme.lower() else None
+
+
+def reference_in(url: str | None) -> str | None:
+    """The attempt named by a callback path of the form `/hooks/{provider}/{attempt}/{token}`."""
+    parts = (url or "").split("?")[0].split("/")
+    return parts[parts.index("hooks") + 2] if "hooks" in parts and len(parts) > parts.index("hooks") + 2 else None

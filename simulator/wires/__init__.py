@@ -1,0 +1,8 @@
+"""Every wire the simulator speaks. A new one is a module here and a name in `WIRES`."""
+
+from __future__ import annotations
+
+from simulator.wire import Wire
+from simulator.wires import fal, gemini_image, nanobanana, openai_images
+
+WIRES: tuple[Wire, ...] = (openai_images.WIRE, gemini_image.WIRE, nanobanana.WIRE, fal.WIRE)
