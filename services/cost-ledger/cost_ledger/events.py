@@ -58,7 +58,6 @@ from schemas.topics import GENERATIONS
 
 log = get_logger()
 
-# Outcomes before quotes: what a batch frees, its quotes can hold.
 HEARD: tuple[type[Event], ...] = (
     GenerationCompleted,
     GenerationFailed,
@@ -71,7 +70,9 @@ HEARD: tuple[type[Event], ...] = (
 def subscription(outbox: Outbox, *, default_limit: int) -> Subscription:
     """Hears `backlot.generations`. `default_limit` is the budget of a tenant that has none yet, in micro-units."""
 
-    async def handle(conn: AsyncConnection, events: Sequence[CloudEvent[Event]]) -> None:
+    async def handle(conn: AsyncConnection, heard: Sequence[CloudEvent[Event]]) -> None:
+        # Outcomes before quotes: what a batch frees, its quotes can hold.
+        events = sorted(heard, key=lambda event: isinstance(event.data, GenerationQuoted))
         commands = [command_of(event) for event in events]
         _name_crash_points(conn, commands)
         book = await store.open_book(conn, commands, default_limit=default_limit)
