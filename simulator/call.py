@@ -41,7 +41,7 @@ class Call:
     tenant: str | None = None
     external_id: str | None = None
     repeated: bool = False
-    acted: list[str] = field(default_factory=list)
+    acted: list[Fault] = field(default_factory=list)
     unknown_tags: tuple[str, ...] = ()
 
     @property
@@ -94,7 +94,7 @@ class Call:
             return taken(connection, ask, terms, faults), faults
 
         found, faults = await self.simulation.database.run(take)
-        self.acted += map(str, faults)
+        self.acted += faults
         if found is None:
             self.refuse_by(faults)
             raise AssertionError("a fault that refuses did not")
@@ -157,7 +157,8 @@ class Call:
 
     def odd_status(self) -> str:
         """The variant of the `status` fault that acts on this answer: unknown, back, gone, extra, or nothing."""
-        return next((text[7:].split("@")[0] for text in self.acted if text.startswith("status:")), "")
+        odd = one_of(self.acted, "status")
+        return odd.variant if odd else ""
 
     async def until(self, moment: float) -> None:
         """Wait for a simulated moment; raises `Cut` when the caller goes away before."""
@@ -194,7 +195,7 @@ class Call:
             return tuple(fault for fault in here if fault_store.used(connection, generation.subject, fault))
 
         faults = await self.simulation.database.run(act)
-        self.acted += map(str, faults)
+        self.acted += faults
         self.refuse_by(faults)
         self.lose_by(faults)
         if self.odd_status() == "gone":

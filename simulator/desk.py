@@ -39,7 +39,7 @@ async def answered(simulation: Simulation, wire: Wire, endpoint: Endpoint, reque
         "reference": call.reference,
         "tenant": call.tenant,
         "external_id": call.external_id,
-        "fault": ", ".join(call.acted) or None,
+        "fault": ", ".join(map(str, call.acted)) or None,
         "repeated": call.repeated,
     }
     await simulation.database.run(lambda connection: calls.ended(connection, number, facts))
@@ -120,6 +120,6 @@ async def _enter(call: Call, number: int) -> None:
         return
     header = asked("", call.request.headers.get("x-sim-faults", "")).faults
     call.rules += tuple(fault for fault in header if fault.endpoint == name)
-    call.acted += map(str, call.rules)
+    call.acted += call.rules
     call.refuse_by(call.rules)
     call.lose_by(call.rules)

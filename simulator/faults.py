@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -173,7 +173,7 @@ def without_tags(prompt: str) -> str:
     return _TAG.sub("", prompt).strip()
 
 
-def one_of(faults: tuple[Fault, ...], name: str) -> Fault | None:
+def one_of(faults: Iterable[Fault], name: str) -> Fault | None:
     return next((fault for fault in faults if fault.name == name), None)
 
 

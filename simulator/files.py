@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FILE = "file"
 _MANY_ZEROS = bytes(1 << 16)
-_BOMB_MIB = 512
+_BOMB_MIB = 256
 _HUGE_BYTES = 8 << 30
 _SIZES = {"huge": _HUGE_BYTES}
 _DRIP_S = 1.0
@@ -141,7 +141,7 @@ async def _zeros(start: bytes, size: int | None) -> AsyncIterator[bytes]:
 
 @lru_cache(maxsize=1)
 def _bomb() -> bytes:
-    """Half a GiB of zeros as gzip, of the same compressed MiB over and over: half a MB."""
+    """A quarter of a GiB of zeros as gzip, of the same compressed MiB over and over."""
     zeros = bytes(1 << 20)
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = packer.compress(zeros) + packer.flush(zlib.Z_FULL_FLUSH)

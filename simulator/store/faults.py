@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from simulator.faults import Fault, parsed, share
+from simulator.faults import Fault, Stage, parsed, share
 
 
 def add_rule(connection: sqlite3.Connection, rule: dict[str, Any]) -> int:
@@ -26,7 +26,10 @@ def remove_rules(connection: sqlite3.Connection, rule: int | None) -> int:
 
 
 def fired(connection: sqlite3.Connection, provider: str, endpoint: str) -> list[Fault]:
-    """The faults of the rules that hit this request. Whether one does depends on its seed and on how many it saw."""
+    """The faults of the rules that hit this request.
+
+    Whether one does depends on its seed and on how many it saw; one that refuses keeps the request from the next.
+    """
     found = []
     for row in connection.execute(
         "SELECT * FROM fault_rules WHERE provider IN ('*', ?) AND endpoint IN ('*', ?) "
@@ -39,6 +42,8 @@ def fired(connection: sqlite3.Connection, provider: str, endpoint: str) -> list[
         )
         if hit:
             found.append(parsed(row["fault"], endpoint=endpoint))
+            if found[-1].stage is Stage.REFUSE:
+                break
     return found
 
 
