@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
@@ -86,7 +87,8 @@ async def settings(simulation: Simulation, request: Request) -> Any:
 async def change_settings(simulation: Simulation, request: Request) -> Any:
     body = await _body(request)
     names = _providers(simulation, body.pop("provider", _EVERYWHERE))
-    return {name: (await simulation.turn(name, body)).model_dump(mode="json") for name in names}
+    changed = await asyncio.gather(*(simulation.turn(name, body) for name in names))
+    return {name: one.model_dump(mode="json") for name, one in zip(names, changed, strict=True)}
 
 
 async def accounts(simulation: Simulation, request: Request) -> Any:

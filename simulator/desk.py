@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -24,15 +25,25 @@ if TYPE_CHECKING:
 _NOBODY = Account(key="-", name="-")
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request as it was written down: its number, the submits its rate counts, the rules that hit it."""
+
+    number: int
+    account: Account | None
+    submits: tuple[float, ...]
+    rules: tuple[Fault, ...]
+
+
 async def answered(simulation: Simulation, wire: Wire, endpoint: Endpoint, request: Request) -> Response:
     """The answer to one request of a wire. It is in the call log before it is given."""
-    number = await _arrived(simulation, wire, endpoint, request)
+    arrival = await _arrived(simulation, wire, endpoint, request)
     try:
         body = await request.body()
     except ClientDisconnect:
         body = b""
-    call = Call(simulation, wire, endpoint, request, body, _NOBODY)
-    response = await _response(call, number)
+    call = Call(simulation, wire, endpoint, request, body, arrival.account or _NOBODY, arrival.rules)
+    response = await _response(call, arrival)
     facts: dict[str, Any] = {
         "now": simulation.clock.now(),
         "status": None if response.status_code == UNANSWERED else response.status_code,
@@ -42,31 +53,43 @@ async def answered(simulation: Simulation, wire: Wire, endpoint: Endpoint, reque
         "fault": ", ".join(map(str, call.acted)) or None,
         "repeated": call.repeated,
     }
-    await simulation.database.run(lambda connection: calls.ended(connection, number, facts))
+    await simulation.database.run(lambda connection: calls.ended(connection, arrival.number, facts))
     if call.unknown_tags:
-        response.headers["x-sim-warning"] = (
-            "unknown: " + ", ".join(call.unknown_tags).encode("ascii", "replace").decode()
-        )
+        tags = ", ".join(call.unknown_tags).encode("ascii", "replace").decode()
+        response.headers["x-sim-warning"] = f"unknown: {tags}"
     return response
 
 
-async def _arrived(simulation: Simulation, wire: Wire, endpoint: Endpoint, request: Request) -> int:
+async def _arrived(simulation: Simulation, wire: Wire, endpoint: Endpoint, request: Request) -> Arrival:
+    """Write the request down with its account, and see what its rate and the rules of the admin API say."""
     now = simulation.clock.now()
-    return await simulation.database.run(
-        lambda connection: calls.arrived(
+    account = simulation.accounts(wire.name).get(wire.key_of(request) or "")
+
+    def arrive(connection: sqlite3.Connection) -> Arrival:
+        submits: list[float] = []
+        rules: list[Fault] = []
+        if account and account.rate and endpoint.name == SUBMIT:
+            since = now - account.rate.per_s
+            submits = calls.submits_since(connection, wire.name, account.name, since)
+        if account and not (account.rate and len(submits) >= account.rate.requests):
+            rules = fault_store.fired(connection, wire.name, endpoint.name)
+        number = calls.arrived(
             connection,
             now=now,
             provider=wire.name,
             endpoint=endpoint.name,
+            account=account.name if account else None,
             method=request.method,
             path=request.url.path,
         )
-    )
+        return Arrival(number, account, tuple(submits), tuple(rules))
+
+    return await simulation.database.run(arrive)
 
 
-async def _response(call: Call, number: int) -> Response:
+async def _response(call: Call, arrival: Arrival) -> Response:
     try:
-        response = await _handled(call, number)
+        response = await _handled(call, arrival)
     except Refused as refused:
         response = call.wire.refusal(refused)
     except Foreign as foreign:
@@ -77,49 +100,29 @@ async def _response(call: Call, number: int) -> Response:
     return response
 
 
-async def _handled(call: Call, number: int) -> Response:
+async def _handled(call: Call, arrival: Arrival) -> Response:
     try:
         if not call.endpoint.open:
-            call.account = _account(call)
-            await _enter(call, number)
+            _enter(call, arrival)
         return await call.endpoint.handler(call)
     except Hang:
         await forever(call)
         raise Cut from None
 
 
-def _account(call: Call) -> Account:
-    accounts = call.simulation.accounts(call.wire.name)
-    key = call.wire.key_of(call.request)
-    if key is None or key not in accounts:
-        raise Refused(Reason.AUTH, "the key is missing" if key is None else "the key is not valid")
-    return accounts[key]
-
-
-async def _enter(call: Call, number: int) -> None:
-    """Hold the account's rate, and let the rules of the admin API act."""
-    account, name, now = call.account, call.endpoint.name, call.now
-    rate = account.rate
-
-    def enter(connection: sqlite3.Connection) -> tuple[list[float], list[Fault]]:
-        calls.named(connection, number, account.name)
-        before = (
-            calls.submits_since(connection, call.wire.name, account.name, now - rate.per_s)
-            if rate and name == SUBMIT
-            else []
-        )
-        return before, fault_store.fired(connection, call.wire.name, name)
-
-    before, rules = await call.simulation.database.run(enter)
-    # This call is among those before: it is in the log already.
-    if rate and len(before) > rate.requests:
-        oldest = before[len(before) - 1 - rate.requests]
-        raise Refused(Reason.RATE, "too many requests", retry_after=max(0.001, oldest + rate.per_s - now))
-    call.rules = tuple(rules)
-    if name == SUBMIT:
+def _enter(call: Call, arrival: Arrival) -> None:
+    """Hold key and rate, and let faults act that are not the submit's own; raises what refuses."""
+    if arrival.account is None:
+        missing = call.wire.key_of(call.request) is None
+        raise Refused(Reason.AUTH, "the key is missing" if missing else "the key is not valid")
+    rate, submits = arrival.account.rate, arrival.submits
+    if rate and len(submits) >= rate.requests:
+        free_at = submits[len(submits) - rate.requests] + rate.per_s
+        raise Refused(Reason.RATE, "too many requests", retry_after=max(0.001, free_at - call.now))
+    if call.endpoint.name == SUBMIT:
         return
     header = asked("", call.request.headers.get("x-sim-faults", "")).faults
-    call.rules += tuple(fault for fault in header if fault.endpoint == name)
+    call.rules += tuple(fault for fault in header if fault.endpoint == call.endpoint.name)
     call.acted += call.rules
     call.refuse_by(call.rules)
     call.lose_by(call.rules)

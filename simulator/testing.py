@@ -16,7 +16,7 @@ _STOP_S = 10
 
 
 class RunningSimulator:
-    """A simulator in a process of its own. `url` stays the same over a restart."""
+    """A simulator in a process of its own. `url` stays the same over a restart, `http` does not."""
 
     def __init__(self, folder: Path, *, tls: bool = False) -> None:
         self._folder, self._tls = folder, tls
@@ -32,7 +32,7 @@ class RunningSimulator:
         announced = json.loads(self._process.stdout.readline())
         self.port, self.url, self.pid = announced["port"], announced["url"], announced["pid"]
         self.certificate: str | None = announced.get("certificate")
-        self._admin = httpx.Client(base_url=f"{self.url}/admin", verify=not self._tls, trust_env=False)
+        self.http = httpx.Client(verify=not self._tls, trust_env=False, timeout=10)
 
     def stop(self) -> int:
         """End it as an operator does; its exit status."""
@@ -45,14 +45,14 @@ class RunningSimulator:
         self._ended()
 
     def get(self, what: str, **query: Any) -> Any:
-        return self._told(self._admin.get(what, params=query))
+        return self._told(self.http.get(f"{self.url}/admin/{what}", params=query))
 
     def post(self, what: str, **body: Any) -> Any:
-        return self._told(self._admin.post(what, json=body))
+        return self._told(self.http.post(f"{self.url}/admin/{what}", json=body))
 
     def refused(self, what: str, **body: Any) -> Any:
         """What the admin API says against this; it must be a 400."""
-        answer = self._admin.post(what, json=body)
+        answer = self.http.post(f"{self.url}/admin/{what}", json=body)
         assert answer.status_code == 400, answer.text
         return answer.json()["error"]
 
@@ -78,7 +78,7 @@ class RunningSimulator:
         return answer.json()
 
     def _ended(self) -> int:
-        self._admin.close()
+        self.http.close()
         status = self._process.wait(_STOP_S)
         assert self._process.stdout is not None
         self._process.stdout.close()

@@ -14,17 +14,22 @@ ORDER BY provider, reference
 """
 
 
-def arrived(connection: sqlite3.Connection, *, now: float, provider: str, endpoint: str, method: str, path: str) -> int:
+def arrived(
+    connection: sqlite3.Connection,
+    *,
+    now: float,
+    provider: str,
+    endpoint: str,
+    method: str,
+    path: str,
+    account: str | None = None,
+) -> int:
     """Write down that a request came; its number."""
     cursor = connection.execute(
-        "INSERT INTO calls (at, provider, endpoint, method, path) VALUES (?, ?, ?, ?, ?)",
-        (now, provider, endpoint, method, path),
+        "INSERT INTO calls (at, provider, endpoint, account, method, path) VALUES (?, ?, ?, ?, ?, ?)",
+        (now, provider, endpoint, account, method, path),
     )
     return int(cursor.lastrowid or 0)
-
-
-def named(connection: sqlite3.Connection, call: int, account: str) -> None:
-    connection.execute("UPDATE calls SET account = ? WHERE call = ?", (account, call))
 
 
 def ended(connection: sqlite3.Connection, call: int, facts: dict[str, Any]) -> None:

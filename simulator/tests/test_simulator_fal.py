@@ -46,7 +46,7 @@ class Customer:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def url(self, attempt: str) -> str:
         return f"http://127.0.0.1:{self.server.server_port}/hooks/fal/{attempt}/token"
@@ -67,15 +67,15 @@ def customer() -> Iterator[Customer]:
 def submit(simulator: RunningSimulator, tag: str = "", webhook: str | None = None, **changes: Any) -> Any:
     prompt = f"A fox [[sim:{tag}]]" if tag else "A fox"
     query = {"fal_webhook": webhook} if webhook else {}
-    answer = httpx.post(
+    answer = simulator.http.post(
         f"{simulator.url}/fal/{MODEL}", params=query, json={"prompt": prompt, **changes}, headers=KEY, timeout=10
     )
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
-def get(url: str) -> httpx.Response:
-    return httpx.get(url, headers=KEY, timeout=10)
+def get(simulator: RunningSimulator, url: str) -> httpx.Response:
+    return simulator.http.get(url, headers=KEY)
 
 
 def until_settled(simulator: RunningSimulator) -> list[Any]:
@@ -89,7 +89,7 @@ def until_settled(simulator: RunningSimulator) -> list[Any]:
 
 
 def is_signed(simulator: RunningSimulator, headers: dict[str, str], body: bytes) -> bool:
-    (key,) = httpx.get(f"{simulator.url}/fal/.well-known/jwks.json").json()["keys"]
+    (key,) = simulator.http.get(f"{simulator.url}/fal/.well-known/jwks.json").json()["keys"]
     public = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(key["x"] + "="))
     names = ("request-id", "user-id", "timestamp")
     message = "\n".join([*(headers[f"x-fal-webhook-{name}"] for name in names), hashlib.sha256(body).hexdigest()])
@@ -107,14 +107,16 @@ def test_a_request_walks_from_the_queue_to_its_result(simulator: RunningSimulato
     assert made["status_url"].endswith(f"/fal/fal-ai/flux/requests/{made['request_id']}/status")
     seen = []
     for _ in range(3):
-        seen.append((get(made["status_url"]).json()["status"], get(made["response_url"]).status_code))
+        seen.append(
+            (get(simulator, made["status_url"]).json()["status"], get(simulator, made["response_url"]).status_code)
+        )
         simulator.advance(5)
     assert seen == [("IN_QUEUE", 400), ("IN_PROGRESS", 400), ("COMPLETED", 200)]
-    result = get(made["response_url"]).json()
+    result = get(simulator, made["response_url"]).json()
     assert [(one["width"], one["height"], one["content_type"]) for one in result["images"]] == [
         (1280, 720, "image/png")
     ] * 2
-    assert len({httpx.get(one["url"]).content for one in result["images"]}) == 2
+    assert len({simulator.http.get(one["url"]).content for one in result["images"]}) == 2
     assert simulator.bill()["amount_micros"] == 2 * 25_000
 
 
@@ -122,13 +124,13 @@ def test_what_had_not_started_is_given_back_when_it_is_cancelled(simulator: Runn
     simulator.post("clock", speed=0)
     simulator.post("settings", provider="fal", queued_s=[5, 5], running_s=[5, 5])
     queued, running = submit(simulator, seed=1), submit(simulator, seed=2)
-    assert httpx.put(queued["cancel_url"], headers=KEY).json() == {"status": "CANCELLATION_REQUESTED"}
+    assert simulator.http.put(queued["cancel_url"], headers=KEY).json() == {"status": "CANCELLATION_REQUESTED"}
     simulator.advance(6)
-    assert httpx.put(running["cancel_url"], headers=KEY).status_code == 202
+    assert simulator.http.put(running["cancel_url"], headers=KEY).status_code == 202
 
-    ended = get(queued["status_url"]).json()
+    ended = get(simulator, queued["status_url"]).json()
     assert (ended["status"], ended["error_type"]) == ("COMPLETED", "request_cancelled")
-    assert httpx.put(queued["cancel_url"], headers=KEY).json() == {"status": "ALREADY_COMPLETED"}
+    assert simulator.http.put(queued["cancel_url"], headers=KEY).json() == {"status": "ALREADY_COMPLETED"}
     lines = simulator.bill()["lines"]
     assert [(line["external_id"] == queued["request_id"], line["kind"]) for line in lines] == [
         (True, "charge"),
@@ -146,7 +148,7 @@ def test_a_request_that_fails_is_completed_with_an_error_and_costs_nothing(
     simulator: RunningSimulator, tag: str, status: int, kind: str
 ) -> None:
     made = submit(simulator, tag)
-    ended, result = get(made["status_url"]).json(), get(made["response_url"])
+    ended, result = get(simulator, made["status_url"]).json(), get(simulator, made["response_url"])
     assert (ended["status"], ended["error_type"]) == ("COMPLETED", kind)
     assert (result.status_code, result.json()["detail"][0]["type"]) == (status, kind)
     assert simulator.bill()["lines"] == []
@@ -155,8 +157,8 @@ def test_a_request_that_fails_is_completed_with_an_error_and_costs_nothing(
 def test_the_list_tells_what_was_asked_newest_first(simulator: RunningSimulator) -> None:
     made = [submit(simulator, seed=number)["request_id"] for number in range(3)]
     url = f"{simulator.url}/fal/v1/models/requests/by-endpoint"
-    first = httpx.get(url, params={"endpoint_id": MODEL, "limit": 2}, headers=KEY).json()
-    rest = httpx.get(url, params={"endpoint_id": MODEL, "cursor": first["next_cursor"]}, headers=KEY).json()
+    first = simulator.http.get(url, params={"endpoint_id": MODEL, "limit": 2}, headers=KEY).json()
+    rest = simulator.http.get(url, params={"endpoint_id": MODEL, "cursor": first["next_cursor"]}, headers=KEY).json()
     assert [one["request_id"] for one in first["items"] + rest["items"]] == made[::-1]
     assert first["items"][0]["json_input"] == {"prompt": "A fox", "seed": 2}
     assert (first["has_more"], rest["has_more"]) == (True, False)
@@ -165,8 +167,8 @@ def test_the_list_tells_what_was_asked_newest_first(simulator: RunningSimulator)
 def test_another_account_sees_nothing_of_it(simulator: RunningSimulator) -> None:
     simulator.post("accounts", provider="fal", accounts=[{"key": k, "name": k} for k in ("sim-fal", "other")])
     made = submit(simulator)
-    assert httpx.get(made["status_url"], headers={"Authorization": "Key other"}).status_code == 404
-    assert httpx.get(made["status_url"]).status_code == 401
+    assert simulator.http.get(made["status_url"], headers={"Authorization": "Key other"}).status_code == 404
+    assert simulator.http.get(made["status_url"]).status_code == 401
 
 
 def test_a_callback_is_signed_and_names_the_attempt(simulator: RunningSimulator, customer: Customer) -> None:
@@ -177,7 +179,7 @@ def test_a_callback_is_signed_and_names_the_attempt(simulator: RunningSimulator,
     assert not is_signed(simulator, headers, body + b" ")
     assert abs(int(headers["x-fal-webhook-timestamp"]) - time.time()) < 60
     assert (told["request_id"], told["status"]) == (made["request_id"], "OK")
-    assert httpx.get(told["payload"]["images"][0]["url"]).status_code == 200
+    assert simulator.http.get(told["payload"]["images"][0]["url"]).status_code == 200
     assert simulator.bill()["lines"][0]["reference"] == "attempt-1"
 
 
@@ -215,7 +217,7 @@ def test_a_callback_comes_twice(simulator: RunningSimulator, customer: Customer)
 def test_a_callback_comes_late(simulator: RunningSimulator, customer: Customer) -> None:
     simulator.post("clock", speed=0)
     made = submit(simulator, "late_webhook=300s", webhook=customer.url("a1"))
-    assert get(made["status_url"]).json()["status"] == "COMPLETED"
+    assert get(simulator, made["status_url"]).json()["status"] == "COMPLETED"
     simulator.advance(299)
     assert customer.got.empty()
     simulator.advance(2)

@@ -18,7 +18,7 @@ KEY = {"Authorization": "Bearer sim-nanobanana"}
 def generate(simulator: RunningSimulator, tag: str = "", **headers: str) -> httpx.Response:
     prompt = f"A fox [[sim:{tag}]]" if tag else "A fox"
     body: dict[str, Any] = {"prompt": prompt, "width": 64, "height": 64}
-    return httpx.post(f"{simulator.url}/nanobanana/generate", json=body, headers=KEY | headers, timeout=5)
+    return simulator.http.post(f"{simulator.url}/nanobanana/generate", json=body, headers=KEY | headers, timeout=5)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_rule_acts_as_often_as_it_says_and_can_be_taken_back(simulator: Runnin
     assert [generate(simulator).status_code for _ in range(3)] == [500, 500, 200]
     rule = simulator.fault("http503")
     assert generate(simulator).status_code == 503
-    httpx.delete(f"{simulator.url}/admin/faults", params={"rule": rule})
+    simulator.http.delete(f"{simulator.url}/admin/faults", params={"rule": rule})
     assert generate(simulator).status_code == 200
 
 
@@ -133,12 +133,12 @@ def test_a_rule_for_one_provider_or_endpoint_leaves_the_others_alone(simulator: 
     made = generate(simulator)
     assert made.status_code == 200
     query = {"generation_id": made.json()["generation_id"]}
-    assert httpx.get(f"{simulator.url}/nanobanana/status", params=query, headers=KEY).status_code == 503
+    assert simulator.http.get(f"{simulator.url}/nanobanana/status", params=query, headers=KEY).status_code == 503
 
 
 def test_a_prompt_may_break_later_questions(simulator: RunningSimulator) -> None:
     query = {"generation_id": generate(simulator, "http503x2@status").json()["generation_id"]}
-    answers = [httpx.get(f"{simulator.url}/nanobanana/status", params=query, headers=KEY) for _ in range(3)]
+    answers = [simulator.http.get(f"{simulator.url}/nanobanana/status", params=query, headers=KEY) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [503, 503, 200]
 
 
@@ -156,7 +156,7 @@ def test_no_answer_comes_and_the_bill_knows_whether_it_was_taken(
 ) -> None:
     body = {"prompt": f"A fox [[sim:{tag}]]", "width": 64, "height": 64}
     with pytest.raises(httpx.TransportError):
-        httpx.post(f"{simulator.url}/nanobanana/generate", json=body, headers=KEY, timeout=0.3)
+        simulator.http.post(f"{simulator.url}/nanobanana/generate", json=body, headers=KEY, timeout=0.3)
     assert simulator.bill()["generations"] == paid
     assert [call["status"] for call in simulator.calls()] == [None]
 
@@ -165,7 +165,7 @@ def test_what_never_ends_is_waited_for_until_the_caller_leaves(simulator: Runnin
     answer = generate(simulator, "never", Prefer="respond-async")
     simulator.advance(10**9)
     query = {"generation_id": answer.json()["generation_id"]}
-    told = httpx.get(f"{simulator.url}/nanobanana/status", params=query, headers=KEY).json()
+    told = simulator.http.get(f"{simulator.url}/nanobanana/status", params=query, headers=KEY).json()
     assert told["status"] == "processing"
 
 
@@ -174,7 +174,7 @@ def test_slow_work_takes_that_much_longer(simulator: RunningSimulator) -> None:
     query = {"generation_id": generate(simulator, "slow=400s").json()["generation_id"]}
     seen = []
     for _ in range(3):
-        told = httpx.get(f"{simulator.url}/nanobanana/status", params=query, headers=KEY).json()
+        told = simulator.http.get(f"{simulator.url}/nanobanana/status", params=query, headers=KEY).json()
         seen.append((told["status"], told["progress"]))
         simulator.advance(200)
     assert seen == [("processing", 0), ("processing", 49), ("completed", 100)]

@@ -20,7 +20,7 @@ def allow(simulator: RunningSimulator, provider: str = "nanobanana", **limits: A
 def generate(simulator: RunningSimulator, key: str = "sim-nanobanana", **headers: str) -> httpx.Response:
     body = {"prompt": "A fox", "width": 64, "height": 64}
     headers = {"Authorization": f"Bearer {key}", "Prefer": "respond-async", **headers}
-    return httpx.post(f"{simulator.url}/nanobanana/generate", json=body, headers=headers)
+    return simulator.http.post(f"{simulator.url}/nanobanana/generate", json=body, headers=headers)
 
 
 def test_credits_run_out_to_the_last_one(simulator: RunningSimulator) -> None:
@@ -74,7 +74,7 @@ def test_what_finds_no_place_waits_its_turn(simulator: RunningSimulator) -> None
     def states() -> list[str]:
         headers = {"Authorization": "Bearer sim-nanobanana"}
         answers = (
-            httpx.get(f"{simulator.url}/nanobanana/status", params={"generation_id": one}, headers=headers)
+            simulator.http.get(f"{simulator.url}/nanobanana/status", params={"generation_id": one}, headers=headers)
             for one in made
         )
         return [answer.json()["status"] for answer in answers]
