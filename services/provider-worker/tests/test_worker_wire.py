@@ -69,6 +69,13 @@ async def test_a_request_goes_below_the_base_url_with_the_account_s_key() -> Non
     assert b"authorization: bearer secret" in seen[0].lower()
 
 
+async def test_the_key_goes_to_no_other_address_that_a_provider_names() -> None:
+    async with provider(saying("200 OK")) as wire:
+        with pytest.raises(ProviderError, match="not its own"):
+            await wire.ask("GET", "https://elsewhere.example.com/v1/jobs/1")
+        assert (await wire.ask("GET", wire._url("/jobs/1"))).ok
+
+
 async def test_nobody_listening_means_nothing_was_sent() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

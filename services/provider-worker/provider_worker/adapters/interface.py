@@ -62,6 +62,9 @@ class Outcome(StrEnum):
     """The answer was lost: never sent again before `find` has told (architecture rule 4)."""
 
 
+Scope = Literal["request", "account", "model", "queue"]
+"""What an error is about: this request, everything of the account, the model, or how many jobs there may be at once."""
+
 _RETRYABLE = {ErrorCode.RATE_LIMIT, ErrorCode.TEMPORARY, ErrorCode.TIMEOUT, ErrorCode.CORRUPT_OUTPUT}
 
 
@@ -73,7 +76,7 @@ class ProviderError(Exception):
     message: str
     retry_after: float | None = None
     outcome: Outcome = Outcome.REJECTED
-    scope: Literal["request", "account", "model", "queue"] = "request"
+    scope: Scope = "request"
     http_status: int | None = None
     provider_code: str | None = None
     provider_request_id: str | None = None

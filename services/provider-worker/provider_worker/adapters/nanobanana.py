@@ -1,4 +1,4 @@
-"""nanobanana: a wire contract of our own, served by the simulator (spec/providers.md, section 9a; docs/providers).
+"""nanobanana: a wire contract of our own, served by the simulator (simulator/wires/nanobanana.md).
 
 It knows our reference (`reference_id`, `Idempotency-Key`), so a submit may be sent again and a lost one is found.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from provider_worker.adapters.config import ProviderConfig
@@ -27,10 +26,9 @@ from provider_worker.adapters.interface import (
 from provider_worker.adapters.wire import Answer, shown, status_error
 
 SMALLEST, LARGEST = 64, 4096
-LONGEST_PROMPT = 20_000
+LONGEST_PROMPT = 32_000
 KINDS = (MediaKind.IMAGE, MediaKind.TEXTURE)
 
-_MICROS = 1_000_000
 _CODES = {
     "content_policy": ErrorCode.CONTENT_POLICY,
     "invalid_api_key": ErrorCode.AUTH_ERROR,
@@ -94,9 +92,10 @@ class NanoBanana(HttpAdapter):
         if not answer.ok:
             raise _refusal(answer)
         body = answer.json()
-        if body.get("status") in {"queued", "processing"}:
-            return JobRef(self.name, str(body["generation_id"]))
-        return self._status({"status": "completed", **body})
+        if body.get("status") in {"completed", "failed"}:
+            return self._status(body)
+        # Whatever it calls the state: it has the job now.
+        return JobRef(self.name, str(body["generation_id"]))
 
     async def poll(self, ref: JobRef) -> Status:
         answer = await self._wire.ask("GET", "/status", params={"generation_id": ref.external_id})
@@ -130,11 +129,10 @@ class NanoBanana(HttpAdapter):
         return Status("succeeded", external_id, progress=100, artifacts=(picture,), cost=cost, raw_state=word)
 
     def _cost(self, body: Mapping[str, Any]) -> Cost | None:
-        """`cost` is in USD, a decimal as text."""
-        try:
-            return self._usd(int(Decimal(str(body["cost"])) * _MICROS), "reported", image=1)
-        except (KeyError, InvalidOperation):
+        cost = body.get("cost")
+        if not isinstance(cost, dict) or not isinstance(cost.get("amount_micros"), int):
             return None
+        return Cost(cost["amount_micros"], str(cost.get("currency")), "reported", {"image": 1})
 
     def _failure(self, body: Mapping[str, Any]) -> ProviderError:
         error = body.get("error") or {}

@@ -86,7 +86,9 @@ class OpenAIImages(HttpAdapter):
         }
 
     async def submit(self, req: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
-        answer = await self._wire.submit("POST", "/images/generations", json=dict(plan))
+        answer = await self._wire.submit(
+            "POST", "/images/generations", json=dict(plan), headers={"X-Client-Request-Id": req.request_id}
+        )
         if not answer.ok:
             raise _refusal(answer)
         body = answer.json()

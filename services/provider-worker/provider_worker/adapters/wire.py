@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from chassis.foreign import ForeignError, Limits, Policy, download, guarded_client, origin_of
-from provider_worker.adapters.interface import Artifact, ErrorCode, Outcome, ProviderError
+from provider_worker.adapters.interface import Artifact, ErrorCode, Outcome, ProviderError, Scope
 
 CONNECT_S = 5.0
 WRITE_S = 60.0
@@ -124,9 +124,14 @@ class Wire:
         return Answer(self.provider, response.status_code, response.headers, body, submitting)
 
     def _url(self, path: str) -> str:
-        if path.startswith(("http://", "https://")):
-            return path
-        return self._account.base_url.rstrip("/") + "/" + path.lstrip("/")
+        """`path` below the base URL; an address the provider gave is asked as it stands, if it leads to the same place:
+        the key goes nowhere else.
+        """
+        if not path.startswith(("http://", "https://")):
+            return self._account.base_url.rstrip("/") + "/" + path.lstrip("/")
+        if origin_of(path) != origin_of(self._account.base_url):
+            raise ProviderError(ErrorCode.PROVIDER_ERROR, f"{self.provider} named an address that is not its own")
+        return path
 
     def _broken(self, error: Exception, outcome: Outcome) -> ProviderError:
         words = "could not be reached" if outcome is Outcome.NOT_SENT else "gave no answer"
@@ -176,7 +181,7 @@ def status_error(
     )
 
 
-_BY_STATUS: dict[int, tuple[ErrorCode, Any]] = {
+_BY_STATUS: dict[int, tuple[ErrorCode, Scope]] = {
     401: (ErrorCode.AUTH_ERROR, "account"),
     402: (ErrorCode.QUOTA_EXCEEDED, "account"),
     403: (ErrorCode.AUTH_ERROR, "account"),

@@ -1,0 +1,164 @@
+"""fal.ai's queue: submit, poll the addresses it gives, cancel, callback (spec/providers.md, section 8).
+
+`model` is the endpoint, such as `fal-ai/flux/dev`. The queue knows no reference of ours; a callback may bring back a
+job whose answer was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.http_adapter import HttpAdapter
+from provider_worker.adapters.interface import (
+    Artifact,
+    Capability,
+    Cost,
+    ErrorCode,
+    GenerationRequest,
+    JobRef,
+    MediaKind,
+    Op,
+    ProviderError,
+    Status,
+)
+from provider_worker.adapters.sizes import nearest, sizes_under
+from provider_worker.adapters.wire import Answer, shown, status_error
+
+LONGEST_PROMPT = 20_000
+KINDS = (MediaKind.IMAGE, MediaKind.TEXTURE)
+FORMATS = ("png", "jpeg")
+
+_RULE = {"multiple": 16, "min_edge": 256, "max_edge": 2048}
+_POLICY = {"content_policy_violation"}
+_MADE_NOTHING = {"no_media_generated"}
+_FINAL = {"image_too_small", "image_too_large", "file_download_error", "image_load_error"}
+
+
+class Fal(HttpAdapter):
+    """`POST /{model}`, then the `status_url`, `response_url` and `cancel_url` of the answer."""
+
+    def __init__(self, config: ProviderConfig) -> None:
+        super().__init__(config, config.account("Authorization", "Key "))
+
+    def capabilities(self) -> Sequence[Capability]:
+        return [
+            Capability(
+                kind=kind,
+                op=Op.TEXT_TO_IMAGE,
+                mode="async",
+                sizes=None,
+                size_rule=_RULE,
+                formats=FORMATS,
+                supports=frozenset({"seed"}),
+                webhook=True,
+                cancel="queued_only",
+                result_ttl_s=7 * 24 * 3600,
+            )
+            for kind in KINDS
+        ]
+
+    def estimate(self, req: GenerationRequest) -> Cost:
+        return self._usd(self._config.prices.of("image", model=self._config.model), "estimated", image=1)
+
+    def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
+        if req.op is not Op.TEXT_TO_IMAGE or req.kind not in KINDS:
+            raise self._invalid(f"{self.name} does not make {req.kind} by {req.op}")
+        if not req.prompt.strip() or len(req.prompt) > LONGEST_PROMPT:
+            raise self._invalid(f"the prompt must have 1 to {LONGEST_PROMPT} characters")
+        if req.format not in FORMATS:
+            raise self._invalid(f"format is {req.format!r}, but must be one of {', '.join(FORMATS)}")
+        sizes = sizes_under(_RULE, req.width, req.height)
+        if not sizes:
+            raise self._invalid(f"{self.name} makes nothing of the shape {req.width}x{req.height}")
+        native = nearest(req.width, req.height, sizes)
+        body: dict[str, Any] = {
+            "prompt": req.prompt,
+            "image_size": {"width": native.width, "height": native.height},
+            "num_images": 1,
+            "output_format": req.format,
+        }
+        return body if req.seed is None else {**body, "seed": req.seed}
+
+    async def submit(self, req: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
+        answer = await self._wire.submit(
+            "POST",
+            f"/{self._config.model}",
+            json=dict(plan),
+            params={"fal_webhook": req.callback_url} if req.callback_url else None,
+            headers={"X-Fal-Request-Timeout": str(int(self._config.timeout_s))},
+        )
+        if not answer.ok:
+            raise _refusal(answer)
+        body = answer.json()
+        return JobRef(
+            self.name,
+            str(body["request_id"]),
+            {name: str(body[name]) for name in ("status_url", "response_url", "cancel_url")},
+        )
+
+    async def poll(self, ref: JobRef) -> Status:
+        answer = await self._wire.ask("GET", ref.data["status_url"])
+        if not answer.ok:
+            raise _refusal(answer)
+        body = answer.json()
+        word = str(body.get("status"))
+        if word == "IN_QUEUE":
+            return Status("queued", ref.external_id, raw_state=word)
+        if word == "IN_PROGRESS":
+            return Status("running", ref.external_id, raw_state=word)
+        if word != "COMPLETED":
+            raise ProviderError(
+                ErrorCode.PROVIDER_ERROR, f"{self.name} says {shown(word)!r} of a job", provider_code=word
+            )
+        return await self._result(ref)
+
+    async def cancel(self, ref: JobRef) -> bool:
+        """True where it had not begun."""
+        return (await self._wire.ask("PUT", ref.data["cancel_url"])).status in {200, 202}
+
+    async def _result(self, ref: JobRef) -> Status:
+        """`COMPLETED` says that it has ended; how is told by the result."""
+        answer = await self._wire.ask("GET", ref.data["response_url"])
+        if not answer.ok:
+            error = _refusal(answer)
+            if error.code is ErrorCode.RATE_LIMIT:
+                raise error
+            return Status("failed", ref.external_id, error=error, raw_state="COMPLETED")
+        body = answer.json()
+        pictures = [found for found in body.get("images") or () if found.get("url")]
+        cost = self._usd(self._config.prices.of("image", model=self._config.model), "priced_from_usage", image=1)
+        if not pictures:
+            return Status("failed", ref.external_id, error=self._no_media(), cost=cost, raw_state="COMPLETED")
+        picture = Artifact(
+            str(pictures[0].get("content_type") or "image/png"),
+            url=str(pictures[0]["url"]),
+            meta={"seed": body.get("seed")},
+        )
+        return Status(
+            "succeeded", ref.external_id, progress=100, artifacts=(picture,), cost=cost, raw_state="COMPLETED"
+        )
+
+
+def _refusal(answer: Answer) -> ProviderError:
+    """`{"detail": [{"loc", "msg", "type"}]}` of a model, `{"detail": "...", "error_type"}` of a request."""
+    body = answer.json_or_none()
+    if not isinstance(body, dict) or "detail" not in body:
+        return status_error(answer, own=False)
+    detail = body["detail"]
+    first = detail[0] if isinstance(detail, list) and detail and isinstance(detail[0], dict) else {}
+    kind = str(first.get("type") or body.get("error_type") or "")
+    found = status_error(answer, shown(first.get("msg") or detail), provider_code=kind or None)
+    if kind in _POLICY:
+        found.code, found.scope = ErrorCode.CONTENT_POLICY, "request"
+    elif kind in _MADE_NOTHING:
+        found.code = ErrorCode.PROVIDER_ERROR
+    elif kind in _FINAL or (answer.headers.get("x-fal-retryable") == "false" and answer.status >= 500):
+        found.code = ErrorCode.PROVIDER_ERROR if answer.status >= 500 else ErrorCode.INVALID_REQUEST
+    return found
+
+
+def make(config: ProviderConfig) -> Fal:
+    """An adapter for one fal.ai key and one of its models."""
+    return Fal(config)

@@ -1,0 +1,165 @@
+"""Gemini image models ("Nano Banana"): synchronous, the picture inline (spec/providers.md, section 1).
+
+A refusal comes as HTTP 200 without a picture. The API knows neither a reference of ours nor a list: a lost answer stays
+unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.google_errors import google_error
+from provider_worker.adapters.http_adapter import HttpAdapter, decoded
+from provider_worker.adapters.interface import (
+    Artifact,
+    Capability,
+    Cost,
+    ErrorCode,
+    GenerationRequest,
+    JobRef,
+    MediaKind,
+    Op,
+    ProviderError,
+    Status,
+)
+from provider_worker.adapters.sizes import Native, nearest
+from provider_worker.adapters.wire import shown
+
+LONGEST_PROMPT = 20_000
+KINDS = (MediaKind.IMAGE, MediaKind.TEXTURE, MediaKind.ENVIRONMENT_MAP)
+FORMATS = ("png", "jpeg", "webp")
+
+_Sizes = Mapping[tuple[int, int], Mapping[str, str]]
+"""Each native size with the `imageConfig` that asks for it."""
+
+_FLASH_25: _Sizes = {
+    (1024, 1024): {"aspectRatio": "1:1"},
+    (832, 1248): {"aspectRatio": "2:3"},
+    (1248, 832): {"aspectRatio": "3:2"},
+    (864, 1184): {"aspectRatio": "3:4"},
+    (1184, 864): {"aspectRatio": "4:3"},
+    (896, 1152): {"aspectRatio": "4:5"},
+    (1152, 896): {"aspectRatio": "5:4"},
+    (768, 1344): {"aspectRatio": "9:16"},
+    (1344, 768): {"aspectRatio": "16:9"},
+    (1536, 672): {"aspectRatio": "21:9"},
+}
+_AT_1K = {
+    "1:1": (1024, 1024),
+    "2:3": (848, 1264),
+    "3:2": (1264, 848),
+    "3:4": (896, 1200),
+    "4:3": (1200, 896),
+    "4:5": (928, 1152),
+    "5:4": (1152, 928),
+    "9:16": (768, 1376),
+    "16:9": (1376, 768),
+    "21:9": (1584, 672),
+}
+_GEMINI_3: _Sizes = {
+    (width * times, height * times): {"aspectRatio": ratio, "imageSize": tier}
+    for tier, times in (("1K", 1), ("2K", 2), ("4K", 4))
+    for ratio, (width, height) in _AT_1K.items()
+}
+
+_POLICY = {
+    "SAFETY",
+    "RECITATION",
+    "BLOCKLIST",
+    "PROHIBITED_CONTENT",
+    "SPII",
+    "IMAGE_SAFETY",
+    "IMAGE_PROHIBITED_CONTENT",
+    "IMAGE_RECITATION",
+}
+
+
+class GeminiImage(HttpAdapter):
+    """`POST /v1beta/models/{model}:generateContent`."""
+
+    def __init__(self, config: ProviderConfig) -> None:
+        super().__init__(config, config.account("x-goog-api-key", read_s=None))
+        self._sizes = _FLASH_25 if config.model.startswith("gemini-2.5") else _GEMINI_3
+
+    def capabilities(self) -> Sequence[Capability]:
+        return [
+            Capability(kind=kind, op=Op.TEXT_TO_IMAGE, mode="sync", sizes=list(self._sizes), formats=FORMATS)
+            for kind in KINDS
+        ]
+
+    def estimate(self, req: GenerationRequest) -> Cost:
+        return self._usd(self._price(self._native(req)), "estimated", image=1)
+
+    def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
+        if req.op is not Op.TEXT_TO_IMAGE or req.kind not in KINDS:
+            raise self._invalid(f"{self.name} does not make {req.kind} by {req.op}")
+        if not req.prompt.strip() or len(req.prompt) > LONGEST_PROMPT:
+            raise self._invalid(f"the prompt must have 1 to {LONGEST_PROMPT} characters")
+        native = self._native(req)
+        return {
+            "contents": [{"role": "user", "parts": [{"text": req.prompt}]}],
+            "generationConfig": {
+                "responseModalities": ["IMAGE"],
+                "imageConfig": dict(self._sizes[native.width, native.height]),
+            },
+        }
+
+    async def submit(self, req: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
+        answer = await self._wire.submit(
+            "POST", f"/v1beta/models/{self._config.model}:generateContent", json=dict(plan)
+        )
+        if not answer.ok:
+            raise google_error(answer)
+        body = answer.json()
+        external_id = str(body.get("responseId") or "")
+        part = _picture(body)
+        if part is None:
+            return Status("failed", external_id, error=self._blocked(body), raw_state=_reason(body))
+        cost = self._usd(self._price(self._native(req)), "priced_from_usage", image=1)
+        try:
+            data = decoded(part.get("data"), self.name)
+        except ProviderError as error:
+            return Status("failed", external_id, error=error, cost=cost)
+        picture = Artifact(str(part.get("mimeType") or "image/png"), data=data)
+        return Status("succeeded", external_id, progress=100, artifacts=(picture,), cost=cost)
+
+    def _native(self, req: GenerationRequest) -> Native:
+        return nearest(req.width, req.height, self._sizes)
+
+    def _price(self, native: Native) -> int:
+        tier = self._sizes[native.width, native.height].get("imageSize", "1K")
+        return self._config.prices.of("image", model=self._config.model, size=tier)
+
+    def _blocked(self, body: Mapping[str, Any]) -> ProviderError:
+        reason = _reason(body)
+        said = (body.get("promptFeedback") or {}).get("blockReasonMessage") or _first(body).get("finishMessage")
+        if (body.get("promptFeedback") or {}).get("blockReason") or reason in _POLICY:
+            message = shown(said) or f"{self.name} refused the prompt ({reason})"
+            return ProviderError(ErrorCode.CONTENT_POLICY, message, provider_code=reason)
+        error = self._no_media(f"answered without a picture ({reason or 'no reason given'})")
+        error.provider_code = reason
+        return error
+
+
+def _first(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    candidates = body.get("candidates") or [{}]
+    return candidates[0] if isinstance(candidates[0], dict) else {}
+
+
+def _reason(body: Mapping[str, Any]) -> str | None:
+    blocked = (body.get("promptFeedback") or {}).get("blockReason")
+    return str(blocked or _first(body).get("finishReason") or "") or None
+
+
+def _picture(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The last part with data that is no draft: Gemini 3 shows what it was thinking, too."""
+    parts = (_first(body).get("content") or {}).get("parts") or []
+    found = [part["inlineData"] for part in parts if part.get("inlineData") and not part.get("thought")]
+    return found[-1] if found else None
+
+
+def make(config: ProviderConfig) -> GeminiImage:
+    """An adapter for one key of the Gemini API."""
+    return GeminiImage(config)

@@ -1,0 +1,203 @@
+"""Replicate's predictions (spec/providers.md, section 7).
+
+`model` is `owner/name`, or a version's hash. Outputs live for an hour. A lost answer is looked for in the list of
+predictions, by the callback address that carries our reference, or by the very input.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.http_adapter import HttpAdapter
+from provider_worker.adapters.interface import (
+    Artifact,
+    Capability,
+    Cost,
+    ErrorCode,
+    GenerationRequest,
+    JobRef,
+    MediaKind,
+    Op,
+    ProviderError,
+    Status,
+)
+from provider_worker.adapters.sizes import nearest, sizes_under
+from provider_worker.adapters.wire import Answer, shown, status_error
+
+LONGEST_PROMPT = 20_000
+KINDS = (MediaKind.IMAGE, MediaKind.TEXTURE)
+FORMATS = ("png", "jpeg", "webp")
+PAGES = 5
+"""How far back the list is read for a job whose answer was lost."""
+
+_RULE = {"multiple": 16, "min_edge": 256, "max_edge": 1440}
+_STATES = {
+    "starting": "queued",
+    "processing": "running",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "canceled": "cancelled",
+    "aborted": "cancelled",
+}
+_POLICY = re.compile(r"nsfw|safety|sensitive|content policy|moderat", re.IGNORECASE)
+_RESETS = re.compile(r"resets in ~?(\d+(?:\.\d+)?)s")
+_VERSION = re.compile(r"[0-9a-f]{64}")
+
+
+class Replicate(HttpAdapter):
+    """`POST /v1/models/{owner}/{name}/predictions` or `/v1/predictions`, then `GET /v1/predictions/{id}`."""
+
+    def __init__(self, config: ProviderConfig) -> None:
+        super().__init__(config, config.account("Authorization", "Bearer "))
+
+    def capabilities(self) -> Sequence[Capability]:
+        return [
+            Capability(
+                kind=kind,
+                op=Op.TEXT_TO_IMAGE,
+                mode="async",
+                sizes=None,
+                size_rule=_RULE,
+                formats=FORMATS,
+                supports=frozenset({"seed"}),
+                webhook=True,
+                cancel="best_effort",
+                idempotency="list_lookup",
+                result_ttl_s=3600,
+            )
+            for kind in KINDS
+        ]
+
+    def estimate(self, req: GenerationRequest) -> Cost:
+        return self._usd(self._config.prices.of("image", model=self._config.model), "estimated", image=1)
+
+    def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
+        if req.op is not Op.TEXT_TO_IMAGE or req.kind not in KINDS:
+            raise self._invalid(f"{self.name} does not make {req.kind} by {req.op}")
+        if not req.prompt.strip() or len(req.prompt) > LONGEST_PROMPT:
+            raise self._invalid(f"the prompt must have 1 to {LONGEST_PROMPT} characters")
+        if req.format not in FORMATS:
+            raise self._invalid(f"format is {req.format!r}, but must be one of {', '.join(FORMATS)}")
+        sizes = sizes_under(_RULE, req.width, req.height)
+        if not sizes:
+            raise self._invalid(f"{self.name} makes nothing of the shape {req.width}x{req.height}")
+        native = nearest(req.width, req.height, sizes)
+        wanted: dict[str, Any] = {
+            "prompt": req.prompt,
+            "aspect_ratio": "custom",
+            "width": native.width,
+            "height": native.height,
+            "output_format": "jpg" if req.format == "jpeg" else req.format,
+            "num_outputs": 1,
+        }
+        body: dict[str, Any] = {"input": wanted if req.seed is None else {**wanted, "seed": req.seed}}
+        if _VERSION.fullmatch(self._config.model):
+            body["version"] = self._config.model
+        if req.callback_url:
+            body |= {"webhook": req.callback_url, "webhook_events_filter": ["completed"]}
+        return body
+
+    async def submit(self, req: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
+        path = "/v1/predictions" if "version" in plan else f"/v1/models/{self._config.model}/predictions"
+        answer = await self._wire.submit("POST", path, json=dict(plan))
+        if not answer.ok:
+            raise _refusal(answer)
+        return self._ref(answer.json())
+
+    async def poll(self, ref: JobRef) -> Status:
+        answer = await self._wire.ask("GET", f"/v1/predictions/{ref.external_id}")
+        if not answer.ok:
+            raise _refusal(answer)
+        body = answer.json()
+        word = str(body.get("status"))
+        state: Any = _STATES.get(word)
+        if state is None:
+            raise ProviderError(
+                ErrorCode.PROVIDER_ERROR, f"{self.name} says {shown(word)!r} of a job", provider_code=word
+            )
+        if state in {"failed", "cancelled"}:
+            return Status(state, ref.external_id, error=self._failure(body, word), raw_state=word)
+        if state != "succeeded":
+            return Status(state, ref.external_id, raw_state=word)
+        return self._made(ref.external_id, body)
+
+    async def find(self, req: GenerationRequest, since: datetime) -> JobRef | None:
+        """The prediction with our callback address, or the only one of this input since the call."""
+        wanted = self.plan(req)
+        async for prediction in self._listed(since):
+            if prediction.get("webhook") and prediction["webhook"] == wanted.get("webhook"):
+                return self._ref(prediction)
+        alike = [found async for found in self._listed(since) if found.get("input") == wanted["input"]]
+        if len(alike) > 1:
+            raise ProviderError(ErrorCode.TEMPORARY, f"{self.name} has {len(alike)} jobs that may be this one")
+        return self._ref(alike[0]) if alike else None
+
+    async def cancel(self, ref: JobRef) -> bool:
+        return (await self._wire.ask("POST", f"/v1/predictions/{ref.external_id}/cancel")).ok
+
+    def _ref(self, body: Mapping[str, Any]) -> JobRef:
+        return JobRef(self.name, str(body["id"]))
+
+    async def _listed(self, since: datetime) -> Any:
+        """Predictions made since then, newest first."""
+        path: str | None = "/v1/predictions"
+        for _ in range(PAGES):
+            if path is None:
+                return
+            answer = await self._wire.ask("GET", path)
+            if not answer.ok:
+                raise _refusal(answer)
+            body = answer.json()
+            for prediction in body.get("results") or ():
+                if _moment(prediction) < since:
+                    return
+                yield prediction
+            path = body.get("next")
+
+    def _made(self, external_id: str, body: Mapping[str, Any]) -> Status:
+        cost = self._usd(self._config.prices.of("image", model=self._config.model), "priced_from_usage", image=1)
+        address = next(_addresses(body.get("output")), None)
+        if address is None:
+            return Status("failed", external_id, error=self._no_media(), cost=cost, raw_state="succeeded")
+        picture = Artifact("image/png", url=address)
+        return Status("succeeded", external_id, progress=100, artifacts=(picture,), cost=cost, raw_state="succeeded")
+
+    def _failure(self, body: Mapping[str, Any], word: str) -> ProviderError:
+        message = shown(body.get("error")) or f"the prediction ended as {word}"
+        code = ErrorCode.CONTENT_POLICY if _POLICY.search(message) else ErrorCode.PROVIDER_ERROR
+        return ProviderError(code, message, provider_code=word)
+
+
+def _addresses(output: Any) -> Iterator[str]:
+    for found in output if isinstance(output, list) else [output]:
+        if isinstance(found, str) and found:
+            yield found
+
+
+def _moment(prediction: Mapping[str, Any]) -> datetime:
+    try:
+        found = datetime.fromisoformat(str(prediction.get("created_at")))
+    except ValueError:
+        return datetime.max.replace(tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _refusal(answer: Answer) -> ProviderError:
+    """Problem details (RFC 7807); the delay of a 429 stands in `detail`."""
+    body = answer.json_or_none()
+    if not isinstance(body, dict) or not {"detail", "title"} & body.keys():
+        return status_error(answer, own=False)
+    detail = str(body.get("detail") or body.get("title"))
+    found = status_error(answer, shown(detail), provider_code=str(body.get("title") or "") or None)
+    if (match := _RESETS.search(detail)) and found.retry_after is None:
+        found.retry_after = float(match[1])
+    return found
+
+
+def make(config: ProviderConfig) -> Replicate:
+    """An adapter for one token and one model."""
+    return Replicate(config)

@@ -1,0 +1,169 @@
+"""Suno through sunoapi.org or kie.ai, which speak one shape (spec/providers.md, section 4).
+
+The real code stands in the body; 429 there means no credits and 430 too fast. There is no length to ask for, and two
+tracks come back: the one nearest to the asked length is taken, and is trimmed by us. No reference of ours is known
+there; the callback's address brings a lost job back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.http_adapter import HttpAdapter
+from provider_worker.adapters.interface import (
+    Artifact,
+    Capability,
+    Cost,
+    ErrorCode,
+    GenerationRequest,
+    JobRef,
+    MediaKind,
+    Op,
+    Outcome,
+    ProviderError,
+    Scope,
+    Span,
+    Status,
+)
+from provider_worker.adapters.wire import Answer, shown, status_error
+
+LENGTH = Span(30.0, 240.0)
+LONGEST_PROMPT = 500
+"""Of the simple mode, which needs no style and no title."""
+
+_STATES = {
+    "PENDING": "queued",
+    "TEXT_SUCCESS": "running",
+    "FIRST_SUCCESS": "running",
+    "SUCCESS": "succeeded",
+    "CREATE_TASK_FAILED": "failed",
+    "GENERATE_AUDIO_FAILED": "failed",
+    "SENSITIVE_WORD_ERROR": "failed",
+    # Only the callback went wrong: the tracks may be there.
+    "CALLBACK_EXCEPTION": "succeeded",
+}
+_PROGRESS = {"TEXT_SUCCESS": 30, "FIRST_SUCCESS": 70}
+_BODY_CODES: Mapping[int, tuple[ErrorCode, Scope]] = {
+    400: (ErrorCode.INVALID_REQUEST, "request"),
+    401: (ErrorCode.AUTH_ERROR, "account"),
+    404: (ErrorCode.INVALID_REQUEST, "request"),
+    405: (ErrorCode.RATE_LIMIT, "account"),
+    413: (ErrorCode.INVALID_REQUEST, "request"),
+    429: (ErrorCode.QUOTA_EXCEEDED, "account"),
+    430: (ErrorCode.RATE_LIMIT, "account"),
+    455: (ErrorCode.TEMPORARY, "account"),
+    500: (ErrorCode.TEMPORARY, "request"),
+}
+
+
+class Suno(HttpAdapter):
+    """`POST /api/v1/generate`, `GET /api/v1/generate/record-info`."""
+
+    def __init__(self, config: ProviderConfig) -> None:
+        super().__init__(config, config.account("Authorization", "Bearer "))
+
+    def capabilities(self) -> Sequence[Capability]:
+        return [
+            Capability(
+                kind=MediaKind.MUSIC,
+                op=Op.TEXT_TO_MUSIC,
+                mode="async",
+                sizes=(),
+                durations=LENGTH,
+                formats=("mp3",),
+                supports=frozenset({"instrumental"}),
+                webhook=True,
+                result_ttl_s=14 * 24 * 3600,
+            )
+        ]
+
+    def estimate(self, req: GenerationRequest) -> Cost:
+        return self._usd(self._config.prices.of("generation", model=self._config.model), "estimated", generation=1)
+
+    def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
+        if (req.kind, req.op) != (MediaKind.MUSIC, Op.TEXT_TO_MUSIC):
+            raise self._invalid(f"{self.name} does not make {req.kind} by {req.op}")
+        if not req.prompt.strip() or len(req.prompt) > LONGEST_PROMPT:
+            raise self._invalid(f"the prompt must have 1 to {LONGEST_PROMPT} characters")
+        if req.format != "mp3":
+            raise self._invalid(f"format is {req.format!r}, but must be mp3")
+        if req.duration_s is not None and not LENGTH.shortest <= req.duration_s <= LENGTH.longest:
+            raise self._invalid(
+                f"duration is {req.duration_s:g} s, but must be {LENGTH.shortest:g} to {LENGTH.longest:g}"
+            )
+        return {
+            "customMode": False,
+            "instrumental": bool(req.options.get("instrumental", True)),
+            "model": self._config.model,
+            "prompt": req.prompt,
+            # The contract wants one; without a callback of ours it leads nowhere, and the task is polled.
+            "callBackUrl": req.callback_url or "https://callback.invalid/",
+        }
+
+    async def submit(self, req: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
+        data = _data(await self._wire.submit("POST", "/api/v1/generate", json=dict(plan)))
+        return JobRef(self.name, str(data["taskId"]), {"seconds": req.duration_s})
+
+    async def poll(self, ref: JobRef) -> Status:
+        data = _data(await self._wire.ask("GET", "/api/v1/generate/record-info", params={"taskId": ref.external_id}))
+        word = str(data.get("status"))
+        state: Any = _STATES.get(word)
+        if state is None:
+            raise ProviderError(
+                ErrorCode.PROVIDER_ERROR, f"{self.name} says {shown(word)!r} of a job", provider_code=word
+            )
+        if state == "failed":
+            code = ErrorCode.CONTENT_POLICY if word == "SENSITIVE_WORD_ERROR" else ErrorCode.PROVIDER_ERROR
+            error = ProviderError(
+                code, shown(data.get("errorMessage")) or f"the task ended as {word}", provider_code=word
+            )
+            return Status("failed", ref.external_id, error=error, raw_state=word)
+        if state != "succeeded":
+            return Status(state, ref.external_id, progress=_PROGRESS.get(word), raw_state=word)
+        return self._made(ref, data, word)
+
+    def _made(self, ref: JobRef, data: Mapping[str, Any], word: str) -> Status:
+        tracks = [track for track in (data.get("response") or {}).get("sunoData") or () if track.get("audioUrl")]
+        cost = self._usd(
+            self._config.prices.of("generation", model=self._config.model), "priced_from_usage", generation=1
+        )
+        if not tracks:
+            error = self._no_media(f"ended as {word} without a track")
+            return Status("failed", ref.external_id, error=error, cost=cost, raw_state=word)
+        wanted = ref.data.get("seconds")
+        tracks.sort(key=lambda track: abs(float(track.get("duration") or 0) - float(wanted or 0)))
+        first, *others = [
+            Artifact("audio/mpeg", url=str(track["audioUrl"]), meta={"duration_s": track.get("duration")})
+            for track in tracks
+        ]
+        variants = [Artifact(other.mime, url=other.url, role="variant", meta=other.meta) for other in others]
+        return Status(
+            "succeeded", ref.external_id, progress=100, artifacts=(first, *variants), cost=cost, raw_state=word
+        )
+
+
+def _data(answer: Answer) -> Mapping[str, Any]:
+    """`data` of a body whose own code is 200; raises what the code means."""
+    body = answer.json_or_none()
+    if not isinstance(body, dict) or not isinstance(body.get("code"), int):
+        if answer.ok:
+            answer.json()
+            raise ProviderError(
+                ErrorCode.PROVIDER_ERROR,
+                f"{answer.provider} answered without a code",
+                outcome=Outcome.UNKNOWN if answer.submitting else Outcome.REJECTED,
+            )
+        raise status_error(answer, own=False)
+    code = int(body["code"])
+    if code == 200 and isinstance(body.get("data"), dict):
+        return dict(body["data"])
+    found = status_error(answer, shown(body.get("msg")), provider_code=str(code))
+    found.code, found.scope = _BODY_CODES.get(code, (ErrorCode.PROVIDER_ERROR, "request"))
+    raise found
+
+
+def make(config: ProviderConfig) -> Suno:
+    """An adapter for one key of a Suno gateway."""
+    return Suno(config)
