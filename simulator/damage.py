@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from simulator.faults import Fault
 from simulator.generation import Generation, Output
+from simulator.media.images import picture
 from simulator.refusals import Cut, Foreign, Hang, Reason, Refused
 from simulator.store import faults as fault_store
 
@@ -14,7 +15,15 @@ if TYPE_CHECKING:
     from simulator.simulation import Simulation
 
 PAGE = b"<!doctype html><html><head><title>Error</title></head><body><h1>Something went wrong</h1></body></html>"
-_OTHER_FORMAT = {"image/png": "image/jpeg", "image/jpeg": "image/png", "image/webp": "image/png"}
+_OTHER_FORMAT = {
+    "image/png": "image/jpeg",
+    "image/jpeg": "image/png",
+    "image/webp": "image/png",
+    "audio/mpeg": "audio/wav",
+    "audio/wav": "audio/mpeg",
+    "audio/flac": "audio/mpeg",
+}
+_SIZES = ("width", "height", "duration_s")
 
 
 def refusal(fault: Fault) -> Exception:
@@ -80,10 +89,11 @@ async def damaged(simulation: Simulation, generation: Generation, output: Output
 
 def _altered(output: Output, how: str) -> Output:
     if how == "wrong_mime":
-        return replace(output, mime=_OTHER_FORMAT.get(output.mime, output.mime))
+        other = _OTHER_FORMAT.get(output.mime)
+        return replace(output, mime=other) if other else picture(64, 64, mime="image/png", seed=output.seed)
     if how == "wrong_size":
-        params = dict(output.params)
-        return replace(output, params=params | {"width": params["width"] // 2, "height": params["height"] // 2})
+        halved = {name: type(output.params[name])(output.params[name] / 2) for name in _SIZES if name in output.params}
+        return replace(output, params={**output.params, **halved})
     if how in {"too_many_tris", "no_pbr", "seam"}:
         return replace(output, params={**output.params, how: True})
     return output

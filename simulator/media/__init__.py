@@ -6,12 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from simulator.generation import Output
-from simulator.media import images
+from simulator.media import images, models, sounds
 
 # Takes the output's MIME type, its seed and its parameters.
 Maker = Callable[[str, int, Mapping[str, Any]], bytes]
 
-MAKERS: Mapping[str, Maker] = {"image": images.drawn, "stamped_image": images.plain}
+MAKERS: Mapping[str, Maker] = {
+    "image": images.drawn,
+    "stamped_image": images.plain,
+    "sound": sounds.played,
+    "model": models.built,
+}
 
 
 def made(output: Output) -> bytes:
