@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from simulator.faults import KNOWN, Fault, Stage, UnknownFault, asked, parsed, without_tags
 from simulator.testing import RunningSimulator
 
+CUT = (httpx.NetworkError, httpx.RemoteProtocolError)
 KEY = {"Authorization": "Bearer sim-nanobanana"}
 
 
@@ -150,12 +152,20 @@ def test_a_proxy_answers_in_place_of_the_provider(simulator: RunningSimulator, t
     assert simulator.bill()["generations"] == paid
 
 
-@pytest.mark.parametrize(("tag", "paid"), [("drop", 0), ("drop_after_accept", 1), ("hang:unpaid", 0), ("hang", 1)])
+@pytest.mark.parametrize(
+    ("tag", "paid", "seen"),
+    [
+        ("drop", 0, CUT),
+        ("drop_after_accept", 1, CUT),
+        ("hang:unpaid", 0, (httpx.ReadTimeout,)),
+        ("hang", 1, (httpx.ReadTimeout,)),
+    ],
+)
 def test_no_answer_comes_and_the_bill_knows_whether_it_was_taken(
-    simulator: RunningSimulator, tag: str, paid: int
+    simulator: RunningSimulator, tag: str, paid: int, seen: tuple[type[Exception], ...]
 ) -> None:
     body = {"prompt": f"A fox [[sim:{tag}]]", "width": 64, "height": 64}
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(seen):
         simulator.http.post(f"{simulator.url}/nanobanana/generate", json=body, headers=KEY, timeout=0.3)
     assert simulator.bill()["generations"] == paid
     assert [call["status"] for call in simulator.calls()] == [None]
@@ -178,6 +188,17 @@ def test_slow_work_takes_that_much_longer(simulator: RunningSimulator) -> None:
         seen.append((told["status"], told["progress"]))
         simulator.advance(200)
     assert seen == [("processing", 0), ("processing", 49), ("completed", 100)]
+
+
+def test_who_waits_is_answered_when_the_clock_is_moved(simulator: RunningSimulator) -> None:
+    simulator.post("clock", speed=0)
+    simulator.post("settings", provider="nanobanana", answer_within_s=1000)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(generate, simulator, "slow=400s")
+        while not simulator.bill()["lines"]:
+            assert not waiting.done()
+        simulator.advance(401)
+        assert waiting.result(timeout=10).json()["status"] == "completed"
 
 
 def test_time_can_run_faster(simulator: RunningSimulator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,28 @@ def test_a_killed_simulator_comes_back_with_its_bill_its_work_and_its_links(own:
     assert httpx.get(made[0]["image_url"]).content == data
     assert generate(own, "r3")["generation_id"] == made[3]["generation_id"]
     assert own.bill()["lines"] == bill["lines"]
+
+
+def test_whatever_was_answered_before_a_crash_is_on_the_bill_after_it(own: RunningSimulator) -> None:
+    own.post("settings", queued_s=[0, 0], running_s=[0, 0], pictures="stamped")
+    answered: list[str] = []
+
+    def submit(reference: str) -> None:
+        try:
+            answered.append(generate(own, reference)["generation_id"])
+        except httpx.TransportError:
+            return
+        if len(answered) == 20:
+            own.kill()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(submit, (f"r{number}" for number in range(60))))
+    own.start()
+
+    paid = [line["external_id"] for line in own.bill()["lines"]]
+    assert 20 <= len(answered) < 60
+    assert set(answered) <= set(paid)
+    assert len(paid) == len(set(paid))
 
 
 def test_a_callback_that_was_owed_is_owed_after_a_crash(own: RunningSimulator) -> None:
