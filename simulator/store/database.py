@@ -39,7 +39,6 @@ CREATE TABLE IF NOT EXISTS calls (
     status INTEGER, fault TEXT, repeated INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS call_rates ON calls (provider, account, endpoint, at);
-CREATE INDEX IF NOT EXISTS call_generations ON calls (provider, external_id);
 CREATE TABLE IF NOT EXISTS fault_rules (
     rule INTEGER PRIMARY KEY, provider TEXT NOT NULL, endpoint TEXT NOT NULL, fault TEXT NOT NULL,
     probability REAL NOT NULL, most INTEGER, seed TEXT NOT NULL,

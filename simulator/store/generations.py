@@ -16,15 +16,6 @@ _INSERT = (
     f"VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
 )
 
-_SPANS = """
-SELECT one.provider, one.account, one.tenant, one.accepted_at,
-    max(min(one.ends_at, coalesce(one.cancelled_at, one.ends_at)), coalesce(max(call.ended_at), 0)) AS ended_at
-FROM generations AS one
-LEFT JOIN calls AS call ON call.provider = one.provider AND call.external_id = one.id
-    AND call.endpoint = 'submit' AND NOT call.repeated
-GROUP BY one.provider, one.id
-"""
-
 
 def add(connection: sqlite3.Connection, generation: Generation) -> None:
     row = asdict(generation) | {
@@ -88,8 +79,11 @@ def cancel(connection: sqlite3.Connection, provider: str, generation: str, now: 
 
 
 def spans(connection: sqlite3.Connection) -> list[tuple[str, str, str | None, float, float]]:
-    """Provider, account, tenant, start and end of all accepted work; it lasts until its submit is answered at least."""
-    return [tuple(row) for row in connection.execute(_SPANS)]
+    """Provider, account, tenant, start and end of all accepted work."""
+    rows = connection.execute(
+        "SELECT provider, account, tenant, accepted_at, min(ends_at, coalesce(cancelled_at, ends_at)) FROM generations"
+    )
+    return [tuple(row) for row in rows]
 
 
 def _one(connection: sqlite3.Connection, statement: str, *values: Any) -> Generation | None:
