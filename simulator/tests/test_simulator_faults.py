@@ -171,6 +171,16 @@ def test_no_answer_comes_and_the_bill_knows_whether_it_was_taken(
     assert [call["status"] for call in simulator.calls()] == [None]
 
 
+def test_who_leaves_early_got_no_answer(simulator: RunningSimulator) -> None:
+    simulator.post("settings", provider="nanobanana", answer_within_s=1000)
+    body = {"prompt": "A fox [[sim:slow=400s]]", "width": 64, "height": 64}
+    with pytest.raises(httpx.ReadTimeout):
+        simulator.http.post(f"{simulator.url}/nanobanana/generate", json=body, headers=KEY, timeout=0.3)
+    while (call := simulator.calls()[0])["ended_at"] is None:
+        assert len(simulator.calls()) == 1
+    assert call["status"] is None
+
+
 def test_what_never_ends_is_waited_for_until_the_caller_leaves(simulator: RunningSimulator) -> None:
     answer = generate(simulator, "never", Prefer="respond-async")
     simulator.advance(10**9)

@@ -109,6 +109,13 @@ def test_a_fault_is_raised_as_the_provider_words_it_and_costs_nothing(
     assert simulator.bill()["amount_micros"] == 0
 
 
+def test_the_time_to_wait_stands_in_the_headers(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.RateLimitError) as raised:
+        client.images.generate(model="gpt-image-2", prompt="A fox [[sim:429:retry_after=2.5]]")
+    headers = raised.value.response.headers
+    assert (headers["retry-after"], headers["retry-after-ms"]) == ("2.5", "2500")
+
+
 def test_a_refusal_by_policy_says_at_which_stage(client: openai.OpenAI) -> None:
     for stage in ("input", "output"):
         with pytest.raises(openai.BadRequestError) as raised:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from simulator.wire import Wire
-from simulator.wires import fal, gemini_image, nanobanana, openai_images
+from simulator.wires import elevenlabs, fal, gemini_image, nanobanana, openai_images
 
-WIRES: tuple[Wire, ...] = (openai_images.WIRE, gemini_image.WIRE, nanobanana.WIRE, fal.WIRE)
+WIRES: tuple[Wire, ...] = (openai_images.WIRE, gemini_image.WIRE, nanobanana.WIRE, fal.WIRE, elevenlabs.WIRE)
