@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from media.checker import Checker, ImageCheck
+from media.checker import Checker, ImageCheck, ImageFit
 from media.children import Children, Limits
 from media.errors import ChildrenFailed, CorruptOutput, Reason
+from media.fitting import Fit, FittedImage, fit_image
 from media.headers import MAX_PIXELS, Probe, probe
 from media.images import MAX_BYTES, ImageFacts, check_image
 
@@ -15,11 +16,15 @@ __all__ = [
     "Children",
     "ChildrenFailed",
     "CorruptOutput",
+    "Fit",
+    "FittedImage",
     "ImageCheck",
     "ImageFacts",
+    "ImageFit",
     "Limits",
     "Probe",
     "Reason",
     "check_image",
+    "fit_image",
     "probe",
 ]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from media.children import Children, Limits
 from media.errors import ChildrenFailed, CorruptOutput, Reason
+from media.fitting import Fit, FittedImage, fit_image
 from media.images import ImageFacts, check_image
+
+W = TypeVar("W")
+F = TypeVar("F")
 
 _LIMITS = Limits(memory=1 << 30, cpu_s=20)
 _TIMEOUT_S = 60.0
@@ -23,6 +28,17 @@ class ImageCheck:
     width: int
     height: int
     format: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFit:
+    """A picture, and what it is to become: pixels, png, jpeg or webp, and how it may be changed."""
+
+    source: bytes | Path
+    width: int
+    height: int
+    format: str
+    fit: Fit = "crop"
 
 
 class Checker:
@@ -49,19 +65,26 @@ class Checker:
         A picture that ends its child or hangs it is refused, its neighbours are not. Raises `ChildrenFailed` where no
         child can work at all, which says nothing about the pictures.
         """
-        if not checks:
+        return await self._each(_check_one, checks)
+
+    async def fit_many(self, fits: Sequence[ImageFit]) -> list[FittedImage | CorruptOutput | OSError]:
+        """As `check_many`, and what has another size or format is made to fit."""
+        return await self._each(_fit_one, fits)
+
+    async def _each(self, look: Callable[[W], F], works: Sequence[W]) -> list[F | CorruptOutput | OSError]:
+        if not works:
             return []
         try:
-            return await self._children.run(self._timeout_s, _check_all, checks)
+            return await self._children.run(self._timeout_s, _all, look, works)
         except ChildrenFailed:
-            return [await self._check_alone(check) for check in checks]
+            return [await self._alone(look, work) for work in works]
 
-    async def _check_alone(self, check: ImageCheck) -> ImageFacts | CorruptOutput | OSError:
+    async def _alone(self, look: Callable[[W], F], work: W) -> F | CorruptOutput | OSError:
         """Twice in a child that serves nobody else at the time, so that only the picture itself can be to blame."""
         for _ in range(2):
-            await self._solitary.run(self._timeout_s, _check_all, [])
+            await self._solitary.run(self._timeout_s, _nothing)
             try:
-                [outcome] = await self._solitary.run(self._timeout_s, _check_all, [check])
+                [outcome] = await self._solitary.run(self._timeout_s, _all, look, [work])
             except ChildrenFailed:
                 continue
             return outcome
@@ -72,11 +95,23 @@ class Checker:
         await self._solitary.close()
 
 
-def _check_all(checks: Sequence[ImageCheck]) -> list[ImageFacts | CorruptOutput | OSError]:
-    outcomes: list[ImageFacts | CorruptOutput | OSError] = []
-    for check in checks:
+def _all(look: Callable[[W], F], works: Sequence[W]) -> list[F | CorruptOutput | OSError]:
+    outcomes: list[F | CorruptOutput | OSError] = []
+    for work in works:
         try:
-            outcomes.append(check_image(check.source, check.width, check.height, check.format))
+            outcomes.append(look(work))
         except (CorruptOutput, OSError) as error:
             outcomes.append(error)
     return outcomes
+
+
+def _nothing() -> None:
+    """A child that answers this is alive."""
+
+
+def _check_one(check: ImageCheck) -> ImageFacts:
+    return check_image(check.source, check.width, check.height, check.format)
+
+
+def _fit_one(wanted: ImageFit) -> FittedImage:
+    return fit_image(wanted.source, wanted.width, wanted.height, wanted.format, wanted.fit)

@@ -40,15 +40,28 @@ def check_image(
     Decodes in this process: for bytes of others use `Checker`. Raises `CorruptOutput`, and `OSError` where a file
     cannot be read or `MemoryError` where there is too little of it, which may not be the picture's fault.
     """
+    data = read_whole(source, max_bytes)
+    declared = probe(data)
+    _compare(declared, width, height, image_format)
+    decode_whole(data, declared)
+    return ImageFacts(declared.mime, width, height, len(data))
+
+
+def read_whole(source: bytes | Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """All bytes of a picture; raises `CorruptOutput` where there are more than `max_bytes`."""
     data = source if isinstance(source, bytes) else _read(source, max_bytes)
     if len(data) > max_bytes:
         raise CorruptOutput(Reason.TOO_LARGE, f"more than {max_bytes} bytes")
-    declared = probe(data)
-    _compare(declared, width, height, image_format)
+    return data
+
+
+def decode_whole(data: bytes, declared: Probe) -> None:
+    """Decode every row of a picture that `probe` has described; raises `CorruptOutput`, also for an animation."""
+    if declared.animated:
+        raise CorruptOutput(Reason.ANIMATED, "an animation, but a picture was asked for")
     if declared.format == "png":
         _walk_chunks(data)
     _decode(data, declared)
-    return ImageFacts(declared.mime, width, height, len(data))
 
 
 def _read(path: Path, max_bytes: int) -> bytes:
@@ -62,8 +75,6 @@ def _compare(declared: Probe, width: int, height: int, image_format: str) -> Non
     if (declared.width, declared.height) != (width, height):
         found = f"{declared.width}x{declared.height}"
         raise CorruptOutput(Reason.WRONG_SIZE, f"{found} pixels, but {width}x{height} were asked for")
-    if declared.animated:
-        raise CorruptOutput(Reason.ANIMATED, "an animation, but a picture was asked for")
 
 
 def _walk_chunks(data: bytes) -> None:

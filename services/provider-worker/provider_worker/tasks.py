@@ -11,7 +11,7 @@ from uuid import UUID
 
 from provider_worker.routing import Offer
 from schemas.event import Event
-from schemas.parts import AssetContext, Billing, ErrorCode, PreparedItem, Route
+from schemas.parts import AssetContext, Billing, ErrorCode, Fit, PreparedItem, Route
 
 CancelReason = Literal["user", "deadline"]
 Ended = Literal["completed", "failed", "cancelled"]
@@ -90,6 +90,16 @@ class Staged:
     billing: Billing
     external_id: str
     seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The primary output as it is handed over: decoded, of the asked size and format, and what that took."""
+
+    piece: Piece
+    mime: str
+    fit: Fit
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from sqlalchemy import text
 from chassis.ids import uuid7
 from provider_worker.adapters.interface import GenerationRequest, Status
 from provider_worker.engine.ports import LeaseLost
-from provider_worker.tasks import Keep, Piece, Pool, Staged, Written
+from provider_worker.tasks import Finished, Keep, Piece, Pool, Staged, Written
 from schemas.events import GenerationCompleted, GenerationStarted
-from schemas.parts import Billing
+from schemas.parts import Billing, Fit
 from tests.worker_builders import Home, Painter, envelope, home_at, prepared, table
 
 pytestmark = pytest.mark.integration
@@ -117,7 +117,8 @@ async def test_the_write_of_a_paused_holder_is_refused(home: Home) -> None:
     await home.rows("UPDATE tasks SET lease_until = now() - interval '1 s'")
     await awake.finish()
 
-    for step in (Keep(old, {"id": "x", "data": {}}), paused.tools.endings.completed(old, STAGED, "image/png")):
+    finished = Finished(STAGED.pieces[0], "image/png", Fit(native_width=64, native_height=32, method="none"))
+    for step in (Keep(old, {"id": "x", "data": {}}), paused.tools.endings.completed(old, STAGED, finished)):
         assert await paused.store.write(step) is Written.LOST
     assert len(await home.said(GenerationCompleted)) == 1
     assert sum(painter.bill.values()) == painter.price

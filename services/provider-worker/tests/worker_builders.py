@@ -46,7 +46,7 @@ from provider_worker.events import Hears
 from provider_worker.planning import Planner
 from provider_worker.routing import KindRoute, RetryPolicy, RouteTable, Use
 from provider_worker.store.database import TaskDatabase
-from provider_worker.tasks import Pool
+from provider_worker.tasks import Finished, Piece, Pool
 from schemas.cloudevents import CloudEvent, decode
 from schemas.event import Event
 from schemas.events import (
@@ -58,7 +58,7 @@ from schemas.events import (
     GenerationQuoted,
     PromptsPrepared,
 )
-from schemas.parts import AssetContext, ErrorCode, Kind, PreparedItem, Route
+from schemas.parts import AssetContext, ErrorCode, Fit, Kind, PreparedItem, Route
 
 TENANT, USER = uuid7(), uuid7()
 PRICE = 40_000
@@ -203,12 +203,13 @@ class Believing:
         self.bad: set[bytes] = set()
         self.objects: ObjectStore | None = None
 
-    async def check(self, key: str, wanted: PreparedItem) -> str:
+    async def finish(self, piece: Piece, wanted: PreparedItem) -> Finished:
         if self.objects is not None and self.bad:
-            data = b"".join([chunk async for chunk in self.objects.open(key)])
+            data = b"".join([chunk async for chunk in self.objects.open(piece.key)])
             if data in self.bad:
                 raise Refused("cannot be decoded")
-        return "image/png"
+        fit = Fit(native_width=wanted.width, native_height=wanted.height, method="none")
+        return Finished(piece, "image/png", fit)
 
 
 @dataclass

@@ -19,7 +19,7 @@ from provider_worker.engine.endings import Endings
 from provider_worker.engine.ports import LeaseLost, Pictures, Refused, TaskStore
 from provider_worker.engine.production import Delivery, Production, StoreAway
 from provider_worker.routing import Failure
-from provider_worker.tasks import CancelReason, Keep, Park, Staged, Step, Task, Written
+from provider_worker.tasks import CancelReason, Finished, Keep, Park, Staged, Step, Task, Written
 from schemas.parts import ErrorCode, Stage
 
 STORE_AWAY_WAIT_S = 2.0
@@ -128,7 +128,7 @@ class Attempt:
     async def _check(self, delivery: Delivery, *, again: bool = True) -> None:
         staged = delivery.staged
         try:
-            mime = await self._tools.pictures.check(staged.pieces[0].key, self._task.item)
+            finished = await self._tools.pictures.finish(staged.pieces[0], self._task.item)
         except Transient as error:
             self._log.warning("check_postponed", error=str(error))
             unchecked = Failure(ErrorCode.PROVIDER_ERROR, "the result could not be checked", billing=staged.billing)
@@ -140,7 +140,7 @@ class Attempt:
             corrupt = Failure(ErrorCode.CORRUPT_OUTPUT, str(error), stage=Stage.UPLOADING, billing=staged.billing)
             await self._fail(corrupt, staged)
         else:
-            await self._complete(staged, mime)
+            await self._complete(staged, finished)
 
     async def _fetched_again(self, delivery: Delivery) -> Delivery | None:
         """A download may have gone wrong on its way; what came inline is what the provider made."""
@@ -156,9 +156,9 @@ class Attempt:
         await self._write(Keep(self._task, staged=found.staged))
         return found
 
-    async def _complete(self, staged: Staged, mime: str) -> None:
+    async def _complete(self, staged: Staged, finished: Finished) -> None:
         crash.point("worker.before_finish")
-        await self._write(self._tools.endings.completed(self._task, staged, mime))
+        await self._write(self._tools.endings.completed(self._task, staged, finished))
         crash.point("worker.after_finish")
         metrics.ATTEMPTS.labels(self._task.offer.provider, "completed", "").inc()
         self._log.info("asset_generation_asset_success")

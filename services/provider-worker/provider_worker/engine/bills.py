@@ -9,7 +9,7 @@ from chassis.telemetry import get_logger
 from provider_worker import metrics, says
 from provider_worker.adapters.interface import ProviderError
 from provider_worker.engine.attempts import facts
-from provider_worker.engine.endings import outputs
+from provider_worker.engine.endings import output
 from provider_worker.engine.ports import Pictures, Refused, TaskStore
 from provider_worker.engine.production import Delivery, Production, StoreAway, Undelivered
 from provider_worker.routing import NO_BILL, Failure
@@ -81,8 +81,7 @@ class Bills:
     async def _late(self, bill: OpenBill, delivery: Delivery) -> _Answer:
         staged = delivery.staged
         try:
-            mime = await self.pictures.check(staged.pieces[0].key, bill.task.item)
+            finished = await self.pictures.finish(staged.pieces[0], bill.task.item)
         except Refused as error:
             return _Answer(staged.billing, f"the late result is not usable: {error}", staged)
-        late = tuple(outputs(bill.task, staged, mime))
-        return _Answer(staged.billing, "the provider finished late", staged, late)
+        return _Answer(staged.billing, "the provider finished late", staged, (output(bill.task, finished),))

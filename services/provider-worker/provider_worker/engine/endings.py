@@ -22,8 +22,20 @@ from provider_worker.routing import (
     after,
     offers_for,
 )
-from provider_worker.tasks import Advance, CancelReason, Closing, Ended, Finish, Park, Staged, Step, Task, cancel_code
-from schemas.parts import Billing, ErrorCode, Fit, Output
+from provider_worker.tasks import (
+    Advance,
+    CancelReason,
+    Closing,
+    Ended,
+    Finish,
+    Finished,
+    Park,
+    Staged,
+    Step,
+    Task,
+    cancel_code,
+)
+from schemas.parts import Billing, ErrorCode, Output
 
 FIRST_LOOKUP_S = 5.0
 PENDING = Billing(state="pending")
@@ -39,13 +51,13 @@ class Endings:
     new_id: Callable[[], UUID]
     random: Random
 
-    def completed(self, task: Task, staged: Staged, mime: str) -> Finish:
+    def completed(self, task: Task, staged: Staged, finished: Finished) -> Finish:
         """The item is made: exactly the asked size, checked."""
         event = says.completed(
             task,
-            outputs=outputs(task, staged, mime),
-            fit=Fit(native_width=task.item.width, native_height=task.item.height, method="none"),
-            flags=[],
+            outputs=[output(task, finished)],
+            fit=finished.fit,
+            flags=list(finished.flags),
             billing=staged.billing,
             seed=staged.seed,
         )
@@ -113,21 +125,19 @@ class Endings:
         return Finish(task, _closing("failed", failure.code, failure.billing, staged), (event,))
 
 
-def outputs(task: Task, staged: Staged, mime: str) -> list[Output]:
-    """The staged pieces as outputs; nothing is signed yet, so what is stored is what was made."""
-    return [
-        Output(
-            number=piece.number,
-            staged_key=piece.key,
-            sha256=piece.sha256,
-            content_sha256=piece.sha256,
-            size=piece.size,
-            mime=mime,
-            width=task.item.width,
-            height=task.item.height,
-        )
-        for piece in staged.pieces
-    ]
+def output(task: Task, finished: Finished) -> Output:
+    """The finished piece; nothing is signed yet, so what is stored is what was made."""
+    piece = finished.piece
+    return Output(
+        number=piece.number,
+        staged_key=piece.key,
+        sha256=piece.sha256,
+        content_sha256=piece.sha256,
+        size=piece.size,
+        mime=finished.mime,
+        width=task.item.width,
+        height=task.item.height,
+    )
 
 
 def _closing(outcome: Ended, code: ErrorCode, billing: Billing, staged: Staged | None) -> Closing:

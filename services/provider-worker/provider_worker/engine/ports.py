@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from provider_worker.tasks import Claimed, OpenBill, Pool, Revived, Staged, Step, Written
+from provider_worker.tasks import Claimed, Finished, OpenBill, Piece, Pool, Revived, Staged, Step, Written
 from schemas.events import GenerationSettled
 from schemas.parts import PreparedItem
 
@@ -69,6 +69,6 @@ class Refused(Exception):
 class Pictures(Protocol):
     """Decodes whole pictures where that can do no harm."""
 
-    async def check(self, key: str, item: PreparedItem) -> str:
-        """The MIME type of the staged picture, which has exactly the item's size and format; raises `Refused`."""
+    async def finish(self, piece: Piece, item: PreparedItem) -> Finished:
+        """The staged picture in exactly the item's size and format, under the same key; raises `Refused`."""
         ...
