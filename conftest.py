@@ -2,4 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+# No test spends anybody's money, whatever keys are in the environment.
+os.environ["PROVIDER_WORKER_PROVIDERS"] = "sandbox"
+
 pytest_plugins = ["stack.testing", "tests.live", "simulator.testing"]

@@ -23,6 +23,7 @@ from stack.system import System
 
 ERR = Console(stderr=True, highlight=False)
 SETTINGS = {
+    "PROVIDER_WORKER_PROVIDERS": "sandbox",
     "PROVIDER_WORKER_SANDBOX_INSTANT": "true",
     "PROVIDER_WORKER_IMAGES_PER_TENANT": "256",
     "PROVIDER_WORKER_HANDS": "256",

@@ -27,6 +27,9 @@ from stack.state import StackInfo, log_file, running
 from stack.system import System
 
 R = TypeVar("R")
+
+# A demo costs nothing, whatever keys are in the environment.
+FREE = {"PROVIDER_WORKER_PROVIDERS": "sandbox"}
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Port = Annotated[
     int | None, typer.Option(help="First port; 0 takes free ones. Default: BACKLOT_PORT, else 8700.", min=0, max=65000)
@@ -128,7 +131,7 @@ def _with_system(work: Callable[[StackInfo], R]) -> R:
         task = asyncio.current_task()
         assert task is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        async with System(home(), port=0, on_event=_tell) as system:
+        async with System(home(), port=0, on_event=_tell, env=FREE) as system:
             return await asyncio.to_thread(work, system.info)
 
     try:

@@ -71,7 +71,7 @@ class _Hands:
 
 def build(settings: Settings) -> Service:
     """The service for `settings`; touches no database and no broker yet."""
-    routes = read_routes(settings.routes_file)
+    routes = read_routes(settings.routes_file, only=settings.only)
     table = _with_cap(routes.table, settings.images_per_tenant)
     providers = _providers(routes, settings)
     objects = _open(settings)

@@ -90,20 +90,22 @@ class Routes:
     disabled: Mapping[str, str]
 
 
-def read_routes(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Routes:
+def read_routes(
+    path: Path | None = None, environ: Mapping[str, str] | None = None, *, only: Collection[str] = ()
+) -> Routes:
     """The routes in `path`, or those that come with the package; keys and `${NAME}` are taken from `environ`.
 
-    Raises `StartError` with every fault in words. A provider without its key is disabled, which is no fault.
+    Raises `StartError` with every fault in words. A provider without its key is disabled, which is no fault, and so
+    are all that are not among `only` where there is any.
     """
     file, given = _parse(path or DEFAULT_FILE), os.environ if environ is None else environ
     problems = list(_contradictions(file))
+    problems += [f"there is no provider {name}" for name in only if name not in file.providers]
     addresses = {name: _address(name, provider.base_url, given, problems) for name, provider in file.providers.items()}
     if problems:
         raise StartError([f"{path or DEFAULT_FILE.name}: {problem}" for problem in problems])
     disabled = {
-        name: f"{provider.api_key_env} is not set"
-        for name, provider in file.providers.items()
-        if provider.api_key_env and not given.get(provider.api_key_env)
+        name: why for name, provider in file.providers.items() if (why := _why_not(name, provider, given, only))
     }
     return Routes(
         table=_table(file, disabled),
@@ -111,6 +113,14 @@ def read_routes(path: Path | None = None, environ: Mapping[str, str] | None = No
         configs={name: _config(file, name, addresses[name], given) for name in file.providers if name not in disabled},
         disabled=disabled,
     )
+
+
+def _why_not(name: str, provider: _Provider, environ: Mapping[str, str], only: Collection[str]) -> str | None:
+    if only and name not in only:
+        return "PROVIDER_WORKER_PROVIDERS leaves it out"
+    if provider.api_key_env and not environ.get(provider.api_key_env):
+        return f"{provider.api_key_env} is not set"
+    return None
 
 
 def _config(file: _File, name: str, base_url: str, environ: Mapping[str, str]) -> ProviderConfig:

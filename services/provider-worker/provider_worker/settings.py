@@ -26,6 +26,9 @@ class Settings(ServiceSettings):
         default=False, description="the sandbox answers with pictures that cost nothing to draw, for benches"
     )
     routes_file: Path | None = Field(default=None, description="routes, providers and prices; ours when not set")
+    providers: str = Field(
+        default="", description="use only these providers, by name with commas between; all that have a key when empty"
+    )
     images_per_tenant: int | None = Field(
         default=None, ge=1, description="images made at once for one tenant at one provider, over all replicas"
     )
@@ -47,3 +50,8 @@ class Settings(ServiceSettings):
         except StartError as error:
             raise ValueError("\n".join(error.problems)) from error
         return value
+
+    @property
+    def only(self) -> frozenset[str]:
+        """The names in `providers`."""
+        return frozenset(name.strip() for name in self.providers.split(",") if name.strip())

@@ -9,9 +9,12 @@ import pytest
 from chassis.errors import StartError
 from chassis.settings import read
 from provider_worker.adapters.interface import ErrorCode, ProviderError
+from provider_worker.adapters.registry import maker_of
+from provider_worker.engine.production import asked
 from provider_worker.route_file import read_routes
 from provider_worker.settings import Settings
 from schemas.parts import Kind
+from tests.worker_builders import item
 
 GOOD = """
 version: 1
@@ -67,6 +70,24 @@ def test_what_has_no_price_is_not_bought(tmp_path: Path) -> None:
     with pytest.raises(ProviderError, match="a has no price for one second") as caught:
         prices.of("second", resolution="720p")
     assert caught.value.code is ErrorCode.INVALID_REQUEST
+
+
+def test_with_every_key_each_provider_of_ours_quotes_a_picture() -> None:
+    keys = dict.fromkeys(["NANO_BANANA_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY", "FAL_KEY"], "k")
+    routes = read_routes(environ=keys)
+    assert not routes.disabled
+    assert [use.provider for use in routes.table.routes[Kind.IMAGE].uses] == ["nanobanana", "gemini", "openai", "fal"]
+    wish = asked(item(width=1280, height=720), "", "tenant", "reference")
+    for use in routes.table.routes[Kind.IMAGE].uses:
+        made = maker_of(routes.adapters[use.provider], {})(routes.configs[use.provider])
+        assert 0 < made.estimate(wish).amount_micros <= 60_000
+
+
+def test_providers_may_be_left_out_by_name(tmp_path: Path) -> None:
+    routes = read_routes(written(tmp_path, GOOD), {}, only={"b"})
+    assert routes.disabled == {"a": "PROVIDER_WORKER_PROVIDERS leaves it out"}
+    with pytest.raises(StartError, match="there is no provider c"):
+        read_routes(written(tmp_path, GOOD), {}, only={"c"})
 
 
 KEYED = GOOD.replace("a: {adapter: sandbox, model: m}", "a: {adapter: sandbox, model: m, api_key_env: A_KEY}")

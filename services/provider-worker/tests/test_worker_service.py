@@ -145,7 +145,9 @@ async def test_prompts_become_pictures_on_the_real_kafka(
     assert sizes == {1: (320, 180), 2: (200, 100)}
     bill = read_bill(tmp_path / "sandbox")
     assert (bill.count, bill.amount_micros, bill.duplicate_submits) == (2, 2 * PRICE, 0)
-    assert providers == {"items": [{"name": "sandbox", "kinds": ["image"], "enabled": True, "why_not": None}]}
+    known = {each["name"]: each for each in providers["items"]}
+    assert known["sandbox"] == {"name": "sandbox", "kinds": ["image"], "enabled": True, "why_not": None}
+    assert (known["openai"]["enabled"], known["openai"]["why_not"]) == (False, "PROVIDER_WORKER_PROVIDERS leaves it out")
     assert refused.status_code == 401
 
 
