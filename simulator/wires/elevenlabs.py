@@ -19,7 +19,7 @@ from simulator.settings import ProviderSettings
 from simulator.wire import Endpoint, Wire
 
 _EFFECT_MICROS = 120_000
-_MICROS_PER_MINUTE = 300_000
+_MICROS_PER_MILLISECOND = 5
 _AUTO_S = 3.0
 _EFFECT_MODELS = {"eleven_text_to_sound_v2", "eleven_text_to_sound_v3"}
 _MUSIC_MODELS = {"music_v1", "music_v2", "music_v2_5"}
@@ -58,8 +58,7 @@ async def music(call: Call) -> Response:
     if not isinstance(milliseconds, int) or not 3_000 <= milliseconds <= 600_000:
         raise _invalid("music_length_ms", "expected 3000 to 600000")
     _known(body.get("model_id", "music_v1"), _MUSIC_MODELS)
-    # To the micro-unit and upwards.
-    charge = Charge(-(-_MICROS_PER_MINUTE * milliseconds // 60_000), {"millisecond": milliseconds})
+    charge = Charge(milliseconds * _MICROS_PER_MILLISECOND, {"millisecond": milliseconds})
     return await _heard(call, body, "prompt", milliseconds / 1000, charge)
 
 
