@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
-from provider_worker.adapters import fal, gemini_image, nanobanana, openai_images
+from provider_worker.adapters import elevenlabs, fal, gemini_image, nanobanana, openai_images
 from provider_worker.adapters.config import Price, Prices, ProviderConfig
 from provider_worker.adapters.interface import (
     ErrorCode,
@@ -31,6 +31,9 @@ from provider_worker.adapters.interface import (
 from simulator.testing import RunningSimulator
 
 KEY = "sim-"
+IMAGE = {"kind": MediaKind.IMAGE, "op": Op.TEXT_TO_IMAGE, "width": 1280, "height": 720, "format": "png"}
+SFX = {"kind": MediaKind.SFX, "op": Op.TEXT_TO_SFX, "format": "mp3", "duration_s": 1.5}
+MUSIC = {"kind": MediaKind.MUSIC, "op": Op.TEXT_TO_MUSIC, "format": "mp3", "duration_s": 12.0}
 WAIT_S = 20.0
 
 
@@ -43,6 +46,7 @@ class Case:
     path: str
     model: str
     prices: tuple[Price, ...]
+    asked: Mapping[str, Any] = field(default_factory=lambda: IMAGE)
     sync: bool = False
     finds: bool = False
     shows_links: bool = True
@@ -59,12 +63,15 @@ class Case:
         )
 
 
-IMAGE = (Price("image", 400_000),)
+PER_IMAGE = (Price("image", 400_000),)
+OF_SOUND = (Price("generation", 120_000, {"kind": "sfx"}), Price("minute", 300_000, {"kind": "music"}))
 CASES = [
-    Case("nanobanana", nanobanana.make, "/nanobanana", "default", IMAGE, finds=True),
-    Case("gemini", gemini_image.make, "/gemini", "gemini-2.5-flash-image", IMAGE, sync=True, shows_links=False),
-    Case("openai", openai_images.make, "/openai/v1", "gpt-image-2", IMAGE, sync=True, shows_links=False),
-    Case("fal", fal.make, "/fal", "fal-ai/flux/dev", IMAGE),
+    Case("nanobanana", nanobanana.make, "/nanobanana", "default", PER_IMAGE, finds=True),
+    Case("gemini", gemini_image.make, "/gemini", "gemini-2.5-flash-image", PER_IMAGE, sync=True, shows_links=False),
+    Case("openai", openai_images.make, "/openai/v1", "gpt-image-2", PER_IMAGE, sync=True, shows_links=False),
+    Case("fal", fal.make, "/fal", "fal-ai/flux/dev", PER_IMAGE),
+    Case("elevenlabs-sfx", elevenlabs.make, "/elevenlabs", "", OF_SOUND, SFX, sync=True, shows_links=False),
+    Case("elevenlabs-music", elevenlabs.make, "/elevenlabs", "", OF_SOUND, MUSIC, sync=True, shows_links=False),
 ]
 
 
@@ -83,18 +90,10 @@ async def adapter(case: Case, simulator: RunningSimulator, key: str | None = Non
         await made.close()
 
 
-def wish(*tags: str, **changes: Any) -> GenerationRequest:
+def wish(case: Case, *tags: str, **changes: Any) -> GenerationRequest:
     prompt = " ".join(["a red fox on a skateboard", *(f"[[sim:{tag}]]" for tag in tags)])
-    given: dict[str, Any] = {
-        "request_id": str(uuid.uuid4()),
-        "tenant_id": "acme",
-        "kind": MediaKind.IMAGE,
-        "op": Op.TEXT_TO_IMAGE,
-        "prompt": prompt,
-        "width": 1280,
-        "height": 720,
-    }
-    return GenerationRequest(**{**given, **changes})
+    given = {"request_id": str(uuid.uuid4()), "tenant_id": "acme", "prompt": prompt, "width": 0, "height": 0}
+    return GenerationRequest(**{**given, **case.asked, **changes})
 
 
 async def sent(made: ProviderAdapter, request: GenerationRequest) -> JobRef | Status:
@@ -131,17 +130,24 @@ async def bytes_of(made: ProviderAdapter, status: Status) -> bytes:
     return b"".join([chunk async for chunk in made.fetch(status.artifacts[0])])
 
 
-async def test_a_picture_comes_in_the_size_that_was_planned_and_costs_no_more_than_was_quoted(
+def looks_right(case: Case, data: bytes, kind: MediaKind) -> bool:
+    """Real media: a picture of the asked shape and at least its size, or audio."""
+    if kind is not MediaKind.IMAGE:
+        return data[:3] == b"ID3" or data[0] == 0xFF
+    picture = Image.open(BytesIO(data))
+    return picture.width >= 1280 and abs(picture.width / picture.height - 16 / 9) < 0.05
+
+
+async def test_real_media_come_as_they_were_planned_and_cost_no_more_than_was_quoted(
     case: Case, simulator: RunningSimulator
 ) -> None:
     async with adapter(case, simulator) as made:
-        request = wish()
+        request = wish(case)
         status = await made_of(made, request)
-        picture = Image.open(BytesIO(await bytes_of(made, status)))
+        data = await bytes_of(made, status)
         quoted = made.estimate(request)
     assert status.state == "succeeded"
-    assert picture.width >= 1280
-    assert abs(picture.width / picture.height - 16 / 9) < 0.05
+    assert looks_right(case, data, request.kind)
     assert status.cost is not None
     assert 0 < status.cost.amount_micros <= quoted.amount_micros
     assert len(simulator.bill()["lines"]) == 1
@@ -162,7 +168,7 @@ async def test_a_refusal_is_told_by_its_code_and_has_cost_nothing(
     case: Case, simulator: RunningSimulator, fault: str, code: ErrorCode
 ) -> None:
     async with adapter(case, simulator) as made:
-        error = await refused(made, wish(fault))
+        error = await refused(made, wish(case, fault))
     assert error.code is code
     assert error.outcome is not Outcome.UNKNOWN
     assert simulator.bill()["amount_micros"] == 0
@@ -170,8 +176,8 @@ async def test_a_refusal_is_told_by_its_code_and_has_cost_nothing(
 
 async def test_the_delay_a_provider_asks_for_is_read(case: Case, simulator: RunningSimulator) -> None:
     async with adapter(case, simulator) as made:
-        error = await refused(made, wish("429:retry_after=3"))
-        in_body = await refused(made, wish("429:body_retryinfo=37s"))
+        error = await refused(made, wish(case, "429:retry_after=3"))
+        in_body = await refused(made, wish(case, "429:body_retryinfo=37s"))
     assert error.retry_after == pytest.approx(3, abs=1)
     assert in_body.code is ErrorCode.RATE_LIMIT
     assert in_body.retry_after is None or in_body.retry_after == pytest.approx(37, abs=1)
@@ -182,7 +188,7 @@ async def test_an_answer_that_was_lost_leaves_the_outcome_open(
     case: Case, simulator: RunningSimulator, fault: str
 ) -> None:
     """Whether it was paid or not: nobody can tell from here, so nothing may be sent again for it."""
-    request = wish(fault)
+    request = wish(case, fault)
     async with adapter(case, simulator) as made:
         with pytest.raises(ProviderError) as caught:
             await sent(made, request)
@@ -200,7 +206,7 @@ async def test_a_job_that_was_found_again_is_the_one_that_was_paid(case: Case, s
             found.idempotency in {"none", "list_lookup"} for found in case.make(case.config(simulator)).capabilities()
         )
         return
-    request = wish("drop_after_accept")
+    request = wish(case, "drop_after_accept")
     async with adapter(case, simulator) as made:
         with pytest.raises(ProviderError):
             await sent(made, request)
@@ -224,7 +230,7 @@ async def test_work_that_came_to_nothing_is_never_a_success(
 ) -> None:
     async with adapter(case, simulator) as made:
         try:
-            status = await made_of(made, wish(fault))
+            status = await made_of(made, wish(case, fault))
             empty = status.state == "succeeded" and not await bytes_of(made, status)
             error = status.error
         except ProviderError as raised:
@@ -234,7 +240,7 @@ async def test_work_that_came_to_nothing_is_never_a_success(
 
 async def test_a_wrong_key_is_said_without_the_key(case: Case, simulator: RunningSimulator) -> None:
     async with adapter(case, simulator, key="very-secret-key") as made:
-        error = await refused(made, wish())
+        error = await refused(made, wish(case))
     assert error.code is ErrorCode.AUTH_ERROR
     assert "very-secret-key" not in f"{error} {error!r}"
 
@@ -245,7 +251,7 @@ async def test_a_state_nobody_knows_is_kept_and_is_no_end(case: Case, simulator:
         return
     simulator.post("settings", provider=case.path.split("/")[1], queued_s=[5, 5], running_s=[5, 5])
     async with adapter(case, simulator) as made:
-        found = await sent(made, wish("status:unknown"))
+        found = await sent(made, wish(case, "status:unknown"))
         assert isinstance(found, JobRef)
         with pytest.raises(ProviderError) as caught:
             await made.poll(found)
@@ -258,7 +264,7 @@ async def test_a_link_that_has_expired_is_asked_for_anew(case: Case, simulator: 
         assert all(found.result_ttl_s is None for found in case.make(case.config(simulator)).capabilities())
         return
     async with adapter(case, simulator) as made:
-        request = wish("expired_url")
+        request = wish(case, "expired_url")
         first = await sent(made, request)
         status = await ended(made, first)
         with pytest.raises(ProviderError) as caught:
@@ -273,7 +279,7 @@ async def test_a_link_is_followed_only_where_it_may_lead_and_only_as_far_as_it_m
     if not case.shows_links:
         return
     async with adapter(case, simulator) as made:
-        status = await made_of(made, wish(fault))
+        status = await made_of(made, wish(case, fault))
         with pytest.raises(ProviderError) as caught:
             await bytes_of(made, status)
     assert caught.value.code is ErrorCode.CORRUPT_OUTPUT
@@ -287,11 +293,11 @@ def test_what_a_provider_cannot_make_is_refused_before_anything_is_sent(
 ) -> None:
     made = case.make(case.config(simulator))
     with pytest.raises(ProviderError) as caught:
-        made.plan(wish(**changes))
+        made.plan(wish(case, **changes))
     assert (caught.value.code, caught.value.outcome) == (ErrorCode.INVALID_REQUEST, Outcome.NOT_SENT)
     assert not simulator.calls()
 
 
 def test_a_plan_is_the_same_each_time(case: Case, simulator: RunningSimulator) -> None:
-    made, request = case.make(case.config(simulator)), wish()
+    made, request = case.make(case.config(simulator)), wish(case)
     assert made.plan(request) == made.plan(request)
