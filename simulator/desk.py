@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from simulator.wire import Endpoint, Wire
 if TYPE_CHECKING:
     from simulator.simulation import Simulation
 
+log = logging.getLogger(__name__)
 _NOBODY = Account(key="-", name="-")
 
 
@@ -96,6 +98,10 @@ async def _response(call: Call, arrival: Arrival) -> Response:
         return Response(damage.pages(foreign.status), foreign.status, media_type="text/html")
     except Cut:
         return CutOff()
+    except Exception:
+        # Without an answer the log would say that the caller was left without one.
+        log.exception("simulator_broke")
+        return Response("the simulator broke", 500, media_type="text/plain")
     call.wire.dressed(call, response)
     return response
 

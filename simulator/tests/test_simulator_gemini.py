@@ -130,5 +130,13 @@ def test_what_a_model_cannot_make_is_refused(client: genai.Client, model: str, i
     assert raised.value.code == code
 
 
+def test_a_body_that_breaks_the_simulator_is_answered_and_logged(simulator: RunningSimulator) -> None:
+    url = f"{simulator.url}/gemini/v1beta/models/gemini-2.5-flash-image:generateContent"
+    answer = simulator.http.post(url, json={"contents": ["x"]}, headers={"x-goog-api-key": "sim-gemini"})
+    assert (answer.status_code, answer.text) == (500, "the simulator broke")
+    assert [call["status"] for call in simulator.calls()] == [500]
+    assert simulator.bill()["lines"] == []
+
+
 def test_the_models_are_listed(client: genai.Client) -> None:
     assert client.models.get(model="gemini-2.5-flash-image").name == "models/gemini-2.5-flash-image"
