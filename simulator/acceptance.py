@@ -129,10 +129,13 @@ def _times(terms: Terms, ask: Ask, faults: tuple[Fault, ...], unfinished: list[f
 
 
 def _owe_callbacks(connection: sqlite3.Connection, generation: Generation, ask: Ask) -> None:
-    if ask.callback_url is None or generation.has("no_webhook") or generation.ends_at >= NEVER:
+    silent = generation.has("no_webhook") or generation.has("callback_exception")
+    if ask.callback_url is None or silent or generation.ends_at >= NEVER:
         return
     late = generation.has("late_webhook")
-    for stage, part in ask.callback_stages:
+    # What fails is told once, at its end.
+    stages = ask.callback_stages if generation.outcome is State.DONE else ask.callback_stages[-1:]
+    for stage, part in stages:
         callbacks.add(
             connection,
             provider=generation.provider,

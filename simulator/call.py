@@ -204,7 +204,10 @@ class Call:
 
     def _acting(self, connection: sqlite3.Connection, ask: Ask, tags: tuple[Fault, ...]) -> tuple[Fault, ...]:
         """Faults of rules, and those of tags that are not used up; what acts later is counted later."""
-        return (*self.rules, *(fault for fault in tags if self._acts(connection, ask, fault)))
+        acting = (*self.rules, *(fault for fault in tags if self._acts(connection, ask, fault)))
+        if self.wire.judges_prompts:
+            return acting
+        return tuple(replace(fault, variant="output") if fault.name == "policy" else fault for fault in acting)
 
     def _acts(self, connection: sqlite3.Connection, ask: Ask, fault: Fault) -> bool:
         if fault.endpoint != SUBMIT or fault.stage in {Stage.STATUS, Stage.BYTES, Stage.FILE, Stage.CALLBACK}:

@@ -59,11 +59,11 @@ class Simulation:
 
     async def links(self, generation: Generation) -> tuple[str, ...]:
         """Fresh result links of all outputs; those of `expired_url` are dead already."""
-        lives_s = self.settings(generation.provider).url_ttl_s
+        begin = generation.ends_at if self.wires[generation.provider].links_end_together else self.clock.now()
+        expires_at = begin + self.settings(generation.provider).url_ttl_s
         dead = generation.has("expired_url")
         if dead is not None and await self._use(generation, dead):
-            lives_s = -1
-        expires_at = self.clock.now() + lives_s
+            expires_at = self.clock.now() - 1
         return tuple(
             link(self.signing, generation, index, expires_at=expires_at) for index in range(len(generation.outputs))
         )

@@ -1,11 +1,17 @@
-"""For tests: the real process and its admin API. The fixture `simulator` starts it once and empties it."""
+"""For tests: the real process and its admin API, and who listens to it.
+
+The fixture `simulator` starts it once and empties it.
+"""
 
 from __future__ import annotations
 
 import json
+import queue
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +89,46 @@ class RunningSimulator:
         assert self._process.stdout is not None
         self._process.stdout.close()
         return status
+
+
+class Customer:
+    """Listens for callbacks. `statuses` are what it answers, 200 when they are used up."""
+
+    def __init__(self) -> None:
+        self.got: queue.Queue[tuple[dict[str, str], bytes]] = queue.Queue()
+        self.statuses: list[int] = []
+        customer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                self.send_response(customer.statuses.pop(0) if customer.statuses else 200)
+                self.end_headers()
+                customer.got.put(({name.lower(): value for name, value in self.headers.items()}, body))
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def url(self, attempt: str) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/hooks/provider/{attempt}/token"
+
+    def next(self) -> tuple[dict[str, str], Any]:
+        headers, body = self.got.get(timeout=10)
+        return headers, json.loads(body)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def customer() -> Iterator[Customer]:
+    made = Customer()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,11 @@ class CallbackAsk:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One provider under `/{name}`. `dressed` adds the headers that every answer of the provider has."""
+    """One provider under `/{name}`. `dressed` adds the headers that every answer of the provider has.
+
+    Without `judges_prompts` it takes every prompt: what policy refuses is a generation that ends so. Links live for
+    `url_ttl_s` after each question, or after the end of the work where `links_end_together`.
+    """
 
     name: str
     endpoints: tuple[Endpoint, ...]
@@ -66,6 +70,8 @@ class Wire:
     refusal: Callable[[Refused], Response]
     settings: ProviderSettings = field(default_factory=ProviderSettings)
     new_id: Callable[[], str] = lambda: str(uuid4())
+    judges_prompts: bool = True
+    links_end_together: bool = False
     dressed: Callable[[Call, Response], None] = lambda call, response: None
     callback: Callable[[CallbackAsk], Delivery] | None = None
 

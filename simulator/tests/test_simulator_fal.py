@@ -6,13 +6,10 @@ import base64
 import hashlib
 import json
 import os
-import queue
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,47 +18,10 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from simulator.testing import RunningSimulator
+from simulator.testing import Customer, RunningSimulator
 
 KEY = {"Authorization": "Key sim-fal"}
 MODEL = "fal-ai/flux/dev"
-
-
-class Customer:
-    """Listens for callbacks. `statuses` are what it answers, 200 when they are used up."""
-
-    def __init__(self) -> None:
-        self.got: queue.Queue[tuple[dict[str, str], bytes]] = queue.Queue()
-        self.statuses: list[int] = []
-        customer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                self.send_response(customer.statuses.pop(0) if customer.statuses else 200)
-                self.end_headers()
-                customer.got.put(({name.lower(): value for name, value in self.headers.items()}, body))
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def url(self, attempt: str) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}/hooks/fal/{attempt}/token"
-
-    def next(self) -> tuple[dict[str, str], Any]:
-        headers, body = self.got.get(timeout=10)
-        return headers, json.loads(body)
-
-
-@pytest.fixture
-def customer() -> Iterator[Customer]:
-    made = Customer()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
 
 
 def submit(simulator: RunningSimulator, tag: str = "", webhook: str | None = None, **changes: Any) -> Any:

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from simulator.wire import Wire
-from simulator.wires import elevenlabs, fal, gemini_image, nanobanana, openai_images
+from simulator.wires import elevenlabs, fal, gemini_image, nanobanana, openai_images, replicate
 
-WIRES: tuple[Wire, ...] = (openai_images.WIRE, gemini_image.WIRE, nanobanana.WIRE, fal.WIRE, elevenlabs.WIRE)
+WIRES: tuple[Wire, ...] = (
+    openai_images.WIRE,
+    gemini_image.WIRE,
+    nanobanana.WIRE,
+    fal.WIRE,
+    elevenlabs.WIRE,
+    replicate.WIRE,
+)
