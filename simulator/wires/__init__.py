@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simulator.wire import Wire
-from simulator.wires import elevenlabs, fal, gemini_image, nanobanana, openai_images, replicate
+from simulator.wires import elevenlabs, fal, gemini_image, nanobanana, openai_images, replicate, sunoapi
 
 WIRES: tuple[Wire, ...] = (
     openai_images.WIRE,
@@ -12,4 +12,5 @@ WIRES: tuple[Wire, ...] = (
     fal.WIRE,
     elevenlabs.WIRE,
     replicate.WIRE,
+    sunoapi.WIRE,
 )
