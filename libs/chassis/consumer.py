@@ -130,8 +130,8 @@ class BatchConsumer:
         self._horizon = horizon
         self._types = {**known_types(self._topic), **{model.type: model for model in subscription.handlers}}
         self._unheard = {name.encode() for name, model in self._types.items() if model not in subscription.handlers}
-        # What outsiders write is never our fault, however well they know our types.
-        self._trusted = subscription.topic.owner != OTHER_PLATFORMS
+        owner = subscription.topic.owner
+        self._owner = None if owner == OTHER_PLATFORMS else f"/services/{owner}".encode()
         self._rule = HaltRule(limits or HaltLimits())
         self._backoff = Backoff(longest=longest_backoff)
         self._longest_backoff = longest_backoff
@@ -160,15 +160,21 @@ class BatchConsumer:
             try:
                 event = self._decode(record)
             except DecodeError as error:
-                batch.refuse(record, error, ours=error.ours and self._trusted)
+                batch.refuse(record, error, ours=error.ours and self._is_ours(record))
             except Exception as error:
-                batch.refuse(record, error, ours=self._trusted)
+                batch.refuse(record, error, ours=self._is_ours(record))
             else:
                 if event is None:
                     batch.ignored += 1
                 else:
                     batch.take(record, event)
         return batch
+
+    def _is_ours(self, record: Record) -> bool:
+        """Whether the topic's owner has written it: what others write is never our fault, however well they know us."""
+        if self._owner is None:
+            return False
+        return any(name == "ce_source" and value == self._owner for name, value in record.headers or ())
 
     def _decode(self, record: Record) -> CloudEvent[Event] | None:
         """The event in `record`, or None when nobody here hears its type."""
@@ -252,8 +258,8 @@ class BatchConsumer:
             except Exception as alone:
                 if is_transient(alone):
                     raise
-                batch.failed[read.place] = True
-                poison.append(Dead(read.record, alone, ours=True, event=read.event))
+                batch.failed[read.place] = ours = self._is_ours(read.record)
+                poison.append(Dead(read.record, alone, ours=ours, event=read.event))
             self.alive_at = time.monotonic()
         self._rule.check(batch.failed)
         await self._commit((), [*batch.dead, *poison])

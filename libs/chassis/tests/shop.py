@@ -17,7 +17,7 @@ from schemas.cloudevents import CloudEvent
 from schemas.event import Event
 from schemas.topics import OTHER_PLATFORMS, Topic
 
-ORDERS = Topic("test.orders", "shop", "job id", "orders", ())
+ORDERS = Topic("test.orders", "test", "job id", "orders", ())
 OUTSIDE = Topic("test.outside", OTHER_PLATFORMS, "job id", "orders of others", ())
 
 

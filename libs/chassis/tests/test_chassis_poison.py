@@ -35,6 +35,13 @@ def unpacked(base64: str | None) -> bytes | None:
     return None if base64 is None else b64decode(base64)
 
 
+def foreign(record: FakeRecord) -> FakeRecord:
+    """The record as somebody else would write it."""
+    return replace(
+        without(record, "ce_source"), headers=(*without(record, "ce_source").headers, ("ce_source", b"/evil"))
+    )
+
+
 def without(record: FakeRecord, header: str) -> FakeRecord:
     return replace(record, headers=tuple(pair for pair in record.headers if pair[0] != header))
 
@@ -191,6 +198,18 @@ async def test_our_own_types_with_wrong_data_count_towards_the_halt(shop: Shop) 
         await consumer([replace(order(n), value=b"{}") for n in range(30)])
     assert consumer.halted is not None
     assert await shop.dead() == []
+
+
+async def test_whoever_writes_to_a_topic_of_ours_cannot_halt_us_with_its_types(shop: Shop) -> None:
+    """Neither with data that does not fit nor with data that breaks the handler."""
+    shop.breaks_on = dict.fromkeys(range(100, 160), ValueError("broken"))
+    wrong = [foreign(replace(order(n), value=b"{}", offset=n)) for n in range(60)]
+    breaking = [foreign(order(n)) for n in range(100, 160)]
+    consumer = shop.consumer()
+    await consumer([*wrong, *breaking, order(1)])
+    assert consumer.halted is None
+    assert await shop.written() == [1]
+    assert len(await shop.dead()) == 120
 
 
 async def test_an_outsider_cannot_halt_us_with_wrong_data_of_a_type_we_know(engine: AsyncEngine) -> None:
