@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,7 +29,7 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="Same seed, same picture.")] = None,
     max_cost: Annotated[str | None, typer.Option(help="Spend at most this, like 0.50.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the pictures go.")] = Path(),
-    timeout: Annotated[float, typer.Option(help="Seconds to wait.")] = 120.0,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait.", min=1)] = 120.0,
     as_object: Json = False,
 ) -> None:
     """Make pictures and save them here."""
@@ -42,6 +43,7 @@ def generate(
         "max_cost": max_cost,
         **_size(size),
     }
+    _ready(output)
     with connect() as client:
         job = client.create_job({name: value for name, value in wanted.items() if value is not None})
         with watching() as watch:
@@ -77,7 +79,7 @@ def jobs(
 def job(
     job_id: Annotated[str, typer.Argument(metavar="ID")],
     wait: Annotated[bool, typer.Option("--wait", help="Follow it until it has ended.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait.")] = 120.0,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait.", min=1)] = 120.0,
     as_object: Json = False,
 ) -> None:
     """Show a job with its items, outputs and cost."""
@@ -123,6 +125,18 @@ def _size(size: str | None) -> dict[str, int]:
     if not (width.isdigit() and height.isdigit()):
         raise BacklotClientError(f"--size {size} is not like 1024x768")
     return {"width": int(width), "height": int(height)}
+
+
+def _ready(folder: Path) -> None:
+    """Made and tried before anything is paid for."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BacklotClientError(
+            f"nothing can be written to {folder}: {error.strerror}; choose another --output"
+        ) from error
 
 
 def _save(client: Client, done: Job, folder: Path) -> list[str]:

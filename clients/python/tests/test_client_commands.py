@@ -69,6 +69,17 @@ def test_a_command_that_needs_the_system_says_how_to_start_one(
     assert done.err == f"no Backlot runs over {tmp_path / 'home'}: {NOT_RUNNING}\n"
 
 
+@pytest.mark.parametrize("output", ["file", "/proc/nowhere"])
+def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_asked_for(
+    types: Types, tmp_path: Path, output: str
+) -> None:
+    (tmp_path / "file").touch()
+    done = types("generate", "a fox", "-o", output)
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith(f"nothing can be written to {output}: ")
+    assert "choose another --output" in done.err
+
+
 def test_ending_what_does_not_run_is_no_error(types: Types, tmp_path: Path) -> None:
     done = types("down")
     assert (done.status, done.out, done.err) == (0, f"No Backlot runs over {tmp_path / 'home'}.\n", "")

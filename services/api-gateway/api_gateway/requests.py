@@ -48,10 +48,16 @@ def _no_null(text: str) -> str:
     return text
 
 
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
 def _safe_path(path: str) -> str:
     parts = path.split("/")
     if any(part in {"", ".", ".."} for part in parts):
-        raise ValueError("must be a relative path without empty, '.' or '..' parts (R149)")
+        raise ValueError("must be a relative path without empty, '.' or '..' parts")
     return path
 
 
@@ -64,7 +70,7 @@ Path = Annotated[
     StringConstraints(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9 ._/-]+$"),
     AfterValidator(_safe_path),
 ]
-Prompt = Annotated[Text, StringConstraints(min_length=1, max_length=PROMPT_LIMIT)]
+Prompt = Annotated[Text, StringConstraints(min_length=1, max_length=PROMPT_LIMIT), AfterValidator(_not_blank)]
 
 
 class RouteRequest(BaseModel):
@@ -157,7 +163,10 @@ class GenerateRequest(BaseModel):
 
     asset_type: AssetType
     brand_kit_id: UUID
-    custom_prompt: Annotated[Text, StringConstraints(min_length=1, max_length=CUSTOM_PROMPT_LIMIT)] | None = None
+    custom_prompt: (
+        Annotated[Text, StringConstraints(min_length=1, max_length=CUSTOM_PROMPT_LIMIT), AfterValidator(_not_blank)]
+        | None
+    ) = None
 
     def job(self) -> JobRequest:
         """The same as a job request."""
@@ -224,7 +233,7 @@ def translate(request: JobRequest) -> Order:
 
 def _kind(request: JobRequest) -> Kind:
     if request.kind is None and request.asset_type is None:
-        raise _refused("/kind", "or asset_type is required")
+        raise _refused("/kind", "is required where there is no asset_type")
     if request.kind is None or request.kind == Kind.IMAGE:
         return Kind.IMAGE
     names = ", ".join(KINDS)

@@ -40,6 +40,7 @@ BAD_BODIES: list[tuple[Any, int, str, str]] = [
     ({"asset_type": "thumbnail", "height": 640}, 422, "INVALID_REQUEST", "/height"),
     (IMAGE | {"promt": "typo"}, 422, "VALIDATION", "/promt"),
     (IMAGE | {"prompt": ""}, 422, "VALIDATION", "/prompt"),
+    (IMAGE | {"prompt": " \n\t "}, 422, "VALIDATION", "/prompt"),
     (IMAGE | {"prompt": "x" * 4001}, 422, "VALIDATION", "/prompt"),
     (IMAGE | {"prompt": "nul \x00"}, 422, "VALIDATION", "/prompt"),
     (IMAGE | {"prompt": ["a"]}, 422, "VALIDATION", "/prompt"),
