@@ -105,9 +105,11 @@ class Generation:
 
     def progress(self, now: float) -> int:
         """Percent of the work done."""
+        if now < self.starts_at:
+            return 0
         if now >= self.ends_at:
             return 100
-        return int(99 * max(0.0, now - self.starts_at) / (self.ends_at - self.starts_at))
+        return int(99 * (now - self.starts_at) / (self.ends_at - self.starts_at))
 
     def has(self, fault: str) -> Fault | None:
         return next((one for one in self.faults if one.name == fault), None)

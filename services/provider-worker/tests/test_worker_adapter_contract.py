@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
-from provider_worker.adapters import elevenlabs, fal, gemini_image, nanobanana, openai_images
+from provider_worker.adapters import elevenlabs, fal, gemini_image, nanobanana, openai_images, replicate, sunoapi
 from provider_worker.adapters.config import Price, Prices, ProviderConfig
 from provider_worker.adapters.interface import (
     ErrorCode,
@@ -34,6 +34,7 @@ KEY = "sim-"
 IMAGE = {"kind": MediaKind.IMAGE, "op": Op.TEXT_TO_IMAGE, "width": 1280, "height": 720, "format": "png"}
 SFX = {"kind": MediaKind.SFX, "op": Op.TEXT_TO_SFX, "format": "mp3", "duration_s": 1.5}
 MUSIC = {"kind": MediaKind.MUSIC, "op": Op.TEXT_TO_MUSIC, "format": "mp3", "duration_s": 12.0}
+SONG = {**MUSIC, "duration_s": 60.0}
 WAIT_S = 20.0
 
 
@@ -72,6 +73,9 @@ CASES = [
     Case("fal", fal.make, "/fal", "fal-ai/flux/dev", PER_IMAGE),
     Case("elevenlabs-sfx", elevenlabs.make, "/elevenlabs", "", OF_SOUND, SFX, sync=True, shows_links=False),
     Case("elevenlabs-music", elevenlabs.make, "/elevenlabs", "", OF_SOUND, MUSIC, sync=True, shows_links=False),
+    Case("replicate", replicate.make, "/replicate", "black-forest-labs/flux-1.1-pro", PER_IMAGE, finds=True),
+    Case("replicate-version", replicate.make, "/replicate", "5" * 64, PER_IMAGE, finds=True),
+    Case("suno", sunoapi.make, "/sunoapi", "V4_5ALL", (Price("generation", 60_000),), SONG),
 ]
 
 
@@ -301,3 +305,25 @@ def test_what_a_provider_cannot_make_is_refused_before_anything_is_sent(
 def test_a_plan_is_the_same_each_time(case: Case, simulator: RunningSimulator) -> None:
     made, request = case.make(case.config(simulator)), wish(case)
     assert made.plan(request) == made.plan(request)
+
+
+async def test_a_job_that_has_not_begun_is_stopped_where_that_can_be_done(
+    case: Case, simulator: RunningSimulator
+) -> None:
+    simulator.post("settings", provider=case.path.split("/")[1], queued_s=[0 if case.sync else 60] * 2)
+    async with adapter(case, simulator) as made:
+        stoppable = {found.cancel for found in made.capabilities()} != {"none"}
+        found = await sent(made, wish(case))
+        ref = found if isinstance(found, JobRef) else JobRef(made.name, found.external_id)
+        assert await made.cancel(ref) is stoppable
+        if stoppable:
+            assert (await ended(made, ref)).state in {"cancelled", "failed"}
+    assert (simulator.bill()["amount_micros"] == 0) is stoppable
+
+
+async def test_a_job_that_has_ended_is_not_said_to_be_stopped(case: Case, simulator: RunningSimulator) -> None:
+    async with adapter(case, simulator) as made:
+        found = await sent(made, wish(case))
+        ref = found if isinstance(found, JobRef) else JobRef(made.name, found.external_id)
+        assert (await ended(made, found)).state == "succeeded"
+        assert not await made.cancel(ref)

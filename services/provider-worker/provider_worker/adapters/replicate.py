@@ -1,13 +1,14 @@
 """Replicate's predictions (spec/providers.md, section 7).
 
 `model` is `owner/name`, or a version's hash. Outputs live for an hour. A lost answer is looked for in the list of
-predictions, by the callback address that carries our reference, or by the very input.
+predictions, by the callback address that carries our reference, or by the very input. Sizes are those of the FLUX
+models, which take width and height with the aspect ratio `custom`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,7 @@ from provider_worker.adapters.interface import (
     JobRef,
     MediaKind,
     Op,
+    Outcome,
     ProviderError,
     Status,
 )
@@ -34,7 +36,7 @@ FORMATS = ("png", "jpeg", "webp")
 PAGES = 5
 """How far back the list is read for a job whose answer was lost."""
 
-_RULE = {"multiple": 16, "min_edge": 256, "max_edge": 1440}
+_RULE = {"multiple": 32, "min_edge": 256, "max_edge": 1440}
 _STATES = {
     "starting": "queued",
     "processing": "running",
@@ -92,7 +94,6 @@ class Replicate(HttpAdapter):
             "width": native.width,
             "height": native.height,
             "output_format": "jpg" if req.format == "jpeg" else req.format,
-            "num_outputs": 1,
         }
         body: dict[str, Any] = {"input": wanted if req.seed is None else {**wanted, "seed": req.seed}}
         if _VERSION.fullmatch(self._config.model):
@@ -126,24 +127,34 @@ class Replicate(HttpAdapter):
         return self._made(ref.external_id, body)
 
     async def find(self, req: GenerationRequest, since: datetime) -> JobRef | None:
-        """The prediction with our callback address, or the only one of this input since the call."""
+        """The prediction with our callback address, or the only one of this input since the call that calls nobody."""
         wanted = self.plan(req)
+        alike = []
         async for prediction in self._listed(since):
-            if prediction.get("webhook") and prediction["webhook"] == wanted.get("webhook"):
+            callback = prediction.get("webhook")
+            if callback and callback == wanted.get("webhook"):
                 return self._ref(prediction)
-        alike = [found async for found in self._listed(since) if found.get("input") == wanted["input"]]
+            if not callback and prediction.get("input") == wanted["input"]:
+                alike.append(prediction)
         if len(alike) > 1:
             raise ProviderError(ErrorCode.TEMPORARY, f"{self.name} has {len(alike)} jobs that may be this one")
         return self._ref(alike[0]) if alike else None
 
     async def cancel(self, ref: JobRef) -> bool:
-        return (await self._wire.ask("POST", f"/v1/predictions/{ref.external_id}/cancel")).ok
+        """What had ended is answered like what is stopped, but for its state."""
+        answer = await self._wire.ask("POST", f"/v1/predictions/{ref.external_id}/cancel")
+        body = answer.json_or_none()
+        return answer.ok and isinstance(body, dict) and _STATES.get(str(body.get("status"))) == "cancelled"
 
     def _ref(self, body: Mapping[str, Any]) -> JobRef:
+        if not body.get("id"):
+            raise ProviderError(
+                ErrorCode.PROVIDER_ERROR, f"{self.name} answered without a prediction", outcome=Outcome.UNKNOWN
+            )
         return JobRef(self.name, str(body["id"]))
 
-    async def _listed(self, since: datetime) -> Any:
-        """Predictions made since then, newest first."""
+    async def _listed(self, since: datetime) -> AsyncIterator[Mapping[str, Any]]:
+        """Predictions made since then, newest first; raises where there are more than are read."""
         path: str | None = "/v1/predictions"
         for _ in range(PAGES):
             if path is None:
@@ -157,6 +168,8 @@ class Replicate(HttpAdapter):
                     return
                 yield prediction
             path = body.get("next")
+        if path is not None:
+            raise ProviderError(ErrorCode.TEMPORARY, f"{self.name} has too many jobs to look through")
 
     def _made(self, external_id: str, body: Mapping[str, Any]) -> Status:
         cost = self._usd(self._config.prices.of("image", model=self._config.model), "priced_from_usage", image=1)

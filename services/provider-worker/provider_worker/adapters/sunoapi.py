@@ -103,7 +103,10 @@ class Suno(HttpAdapter):
         }
 
     async def submit(self, req: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
-        data = _data(await self._wire.submit("POST", "/api/v1/generate", json=dict(plan)))
+        answer = await self._wire.submit("POST", "/api/v1/generate", json=dict(plan))
+        data = _data(answer)
+        if not data.get("taskId"):
+            raise _unclear(answer, "a task")
         return JobRef(self.name, str(data["taskId"]), {"seconds": req.duration_s})
 
     async def poll(self, ref: JobRef) -> Status:
@@ -120,12 +123,14 @@ class Suno(HttpAdapter):
                 code, shown(data.get("errorMessage")) or f"the task ended as {word}", provider_code=word
             )
             return Status("failed", ref.external_id, error=error, raw_state=word)
+        tracks = [track for track in (data.get("response") or {}).get("sunoData") or () if track.get("audioUrl")]
+        if word == "CALLBACK_EXCEPTION" and not tracks:
+            state = "running"
         if state != "succeeded":
             return Status(state, ref.external_id, progress=_PROGRESS.get(word), raw_state=word)
-        return self._made(ref, data, word)
+        return self._made(ref, tracks, word)
 
-    def _made(self, ref: JobRef, data: Mapping[str, Any], word: str) -> Status:
-        tracks = [track for track in (data.get("response") or {}).get("sunoData") or () if track.get("audioUrl")]
+    def _made(self, ref: JobRef, tracks: list[Mapping[str, Any]], word: str) -> Status:
         cost = self._usd(
             self._config.prices.of("generation", model=self._config.model), "priced_from_usage", generation=1
         )
@@ -148,20 +153,24 @@ def _data(answer: Answer) -> Mapping[str, Any]:
     """`data` of a body whose own code is 200; raises what the code means."""
     body = answer.json_or_none()
     if not isinstance(body, dict) or not isinstance(body.get("code"), int):
-        if answer.ok:
-            answer.json()
-            raise ProviderError(
-                ErrorCode.PROVIDER_ERROR,
-                f"{answer.provider} answered without a code",
-                outcome=Outcome.UNKNOWN if answer.submitting else Outcome.REJECTED,
-            )
-        raise status_error(answer, own=False)
+        raise _unclear(answer, "a code") if answer.ok else status_error(answer, own=False)
     code = int(body["code"])
-    if code == 200 and isinstance(body.get("data"), dict):
+    if code == 200:
+        if not isinstance(body.get("data"), dict):
+            raise _unclear(answer, "data")
         return dict(body["data"])
     found = status_error(answer, shown(body.get("msg")), provider_code=str(code))
     found.code, found.scope = _BODY_CODES.get(code, (ErrorCode.PROVIDER_ERROR, "request"))
     raise found
+
+
+def _unclear(answer: Answer, missing: str) -> ProviderError:
+    """A success that does not say what it is about: a submit may have been taken."""
+    return ProviderError(
+        ErrorCode.PROVIDER_ERROR,
+        f"{answer.provider} answered without {missing}",
+        outcome=Outcome.UNKNOWN if answer.submitting else Outcome.REJECTED,
+    )
 
 
 def make(config: ProviderConfig) -> Suno:
