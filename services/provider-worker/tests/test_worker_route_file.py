@@ -72,15 +72,35 @@ def test_what_has_no_price_is_not_bought(tmp_path: Path) -> None:
     assert caught.value.code is ErrorCode.INVALID_REQUEST
 
 
+OF_IMAGES = ["NANO_BANANA_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY", "FAL_KEY", "REPLICATE_API_TOKEN"]
+OF_SOUND = ["ELEVENLABS_API_KEY", "SUNO_API_KEY"]
+
+
 def test_with_every_key_each_provider_of_ours_quotes_a_picture() -> None:
-    keys = dict.fromkeys(["NANO_BANANA_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY", "FAL_KEY"], "k")
-    routes = read_routes(environ=keys)
+    routes = read_routes(environ=dict.fromkeys(OF_IMAGES + OF_SOUND, "k"))
     assert not routes.disabled
-    assert [use.provider for use in routes.table.routes[Kind.IMAGE].uses] == ["nanobanana", "gemini", "openai", "fal"]
+    assert [use.provider for use in routes.table.routes[Kind.IMAGE].uses] == [
+        "nanobanana",
+        "gemini",
+        "openai",
+        "fal",
+        "replicate",
+    ]
     wish = asked(item(width=1280, height=720), "", "tenant", "reference")
     for use in routes.table.routes[Kind.IMAGE].uses:
         made = maker_of(routes.adapters[use.provider], {})(routes.configs[use.provider])
         assert 0 < made.estimate(wish).amount_micros <= 60_000
+
+
+def test_a_provider_that_no_route_uses_is_made_and_used_by_none() -> None:
+    """With the keys of sound alone, pictures still come from the sandbox."""
+    routes = read_routes(environ=dict.fromkeys(OF_SOUND, "k"))
+    made = {name: maker_of(routes.adapters[name], {})(routes.configs[name]) for name in ("elevenlabs", "suno")}
+    assert [found.name for found in made.values()] == ["elevenlabs", "suno"]
+    prices = routes.configs["elevenlabs"].prices
+    assert (prices.of("generation", kind="sfx"), prices.of("minute", kind="music")) == (120_000, 300_000)
+    usable = [use.provider for use in routes.table.routes[Kind.IMAGE].uses if use.provider not in routes.disabled]
+    assert usable == ["sandbox"]
 
 
 def test_providers_may_be_left_out_by_name(tmp_path: Path) -> None:
