@@ -25,7 +25,7 @@ class StackInfo:
 
     ``gateway`` and ``assets`` are origins (``http://127.0.0.1:8700``), ``kafka`` is host:port, ``databases`` maps a
     service's package to its DSN, ``processes`` maps a name (kafka, postgres, api-gateway, ..., supervisor) to its pid
-    and is kept true over restarts.
+    and is kept true over restarts; ``readiness`` maps a service to the address that says whether it can work.
     """
 
     gateway: str
@@ -35,6 +35,7 @@ class StackInfo:
     databases: Mapping[str, str]
     processes: Mapping[str, int]
     home: str
+    readiness: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def keep_secrets(home: Path) -> Secrets:
     try:
         return Secrets(**noted)
     except TypeError:
-        made = Secrets(secret=secrets.token_urlsafe(32), api_key=f"bk_{secrets.token_urlsafe(24)}")
+        made = Secrets(secret=secrets.token_urlsafe(32), api_key=f"bk_{secrets.token_urlsafe(32)}")
         _write(home / SECRETS_FILE, asdict(made))
         return made
 

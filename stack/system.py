@@ -128,6 +128,7 @@ class System:
             databases=public,
             processes=self.pids,
             home=str(self.home),
+            readiness={spec.name: f"{_origin(plan.ports[spec.internal])}/readyz" for spec in SERVICES},
         )
         self._note_pids()
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import asyncpg
+import httpx
 import psutil
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -104,8 +105,10 @@ def test_stack_json_says_where_everything_is_and_only_its_owner_can_read_it(runn
     file = Path(running.home) / "stack.json"
     noted = json.loads(file.read_text())
 
-    assert noted.keys() == {"gateway", "assets", "api_key", "kafka", "databases", "processes", "home"}
+    assert noted.keys() == {"gateway", "assets", "api_key", "kafka", "databases", "processes", "home", "readiness"}
     assert sorted(noted["processes"]) == sorted([*NAMES, "supervisor"])
+    told = {name: httpx.get(address, trust_env=False).json() for name, address in noted["readiness"].items()}
+    assert told == dict.fromkeys([spec.name for spec in SERVICES], {"status": "ok", "problems": []})
     assert all(lives(pid) for pid in noted["processes"].values())
     assert sorted(noted["databases"]) == sorted(spec.package for spec in SERVICES)
     assert noted["api_key"].startswith("bk_")

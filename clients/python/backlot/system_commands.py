@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+import httpx
 import psutil
 import typer
 
@@ -58,12 +59,31 @@ def down() -> None:
 def status(as_object: Json = False) -> None:
     """Show where the system is and which processes run."""
     info = local()
+    problems = {name: _problems(address) for name, address in info.readiness.items()}
     if as_object:
-        shown = {"gateway": info.gateway, "assets": info.assets, "kafka": info.kafka, "processes": dict(info.processes)}
+        shown = {
+            "gateway": info.gateway,
+            "assets": info.assets,
+            "kafka": info.kafka,
+            "processes": dict(info.processes),
+            "problems": {name: told for name, told in problems.items() if told},
+        }
         sys.stdout.write(as_json(shown) + "\n")
         return
     OUT.print(f"gateway  {info.gateway}\nassets   {info.assets}\nkafka    {info.kafka}\nstate    {info.home}\n")
     table(("process", "pid", "memory"), [(name, pid, _memory(pid)) for name, pid in info.processes.items()])
+    for name, told in problems.items():
+        for problem in told:
+            OUT.print(f"{name}: {problem}", markup=False)
+
+
+def _problems(address: str) -> list[str]:
+    """Why a service is not ready; nothing where it is."""
+    try:
+        answer = httpx.get(address, timeout=3, trust_env=False)
+        return [str(problem) for problem in answer.json()["problems"]]
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        return [f"does not answer ({type(error).__name__})"]
 
 
 def logs(
