@@ -129,6 +129,7 @@ def test_a_system_in_the_background_is_there_until_it_is_ended(newcomer: Newcome
     assert "Traceback" not in second.stderr
 
     told = json.loads(newcomer.does("status", "--json"))
+    assert told["problems"] == {}
     assert (told["gateway"], told["kafka"]) == (stack["gateway"], stack["kafka"])
     assert {name: psutil.pid_exists(pid) for name, pid in told["processes"].items()} == dict.fromkeys(PROCESSES, True)
     assert stack["gateway"] in newcomer.does("status")
