@@ -70,10 +70,11 @@ async def _heard(call: Call, body: Mapping[str, Any], field: str, seconds: float
     prompt = body.get(field)
     if not isinstance(prompt, str) or not prompt.strip():
         raise _invalid(field, "a text is required")
-    mime, rate = _format(call.request.query_params.get("output_format", "mp3_44100_128"))
+    model = str(body.get("model_id", "default"))
+    mime, rate = _format(call.request.query_params.get("output_format", "auto"), model)
     output = sound(seconds, mime=mime, seed=seed_of(prompt, body.get("seed")), sample_rate=rate)
     ask = Ask(
-        model=str(body.get("model_id", "default")),
+        model=model,
         prompt=prompt,
         outputs=(output,),
         charge=charge,
@@ -84,9 +85,10 @@ async def _heard(call: Call, body: Mapping[str, Any], field: str, seconds: float
     return Response(data, media_type=mime, headers={"song-id": generation.id})
 
 
-def _format(name: str) -> tuple[str, int]:
-    """MIME type and sample rate of `mp3_44100_128`, `wav_48000`; `auto` is the first of them."""
-    codec, _, rest = ("mp3_44100_128" if name == "auto" else name).partition("_")
+def _format(name: str, model: str) -> tuple[str, int]:
+    """MIME type and sample rate of `mp3_44100_128`, `wav_48000`; `auto` is what the model does best."""
+    best = "mp3_48000_192" if model.startswith("music_v2") else "mp3_44100_128"
+    codec, _, rest = (best if name == "auto" else name).partition("_")
     rate = rest.partition("_")[0]
     if codec not in _MIMES or rate not in {"22050", "44100", "48000"}:
         raise _invalid("output_format", "expected mp3_RATE_BITRATE or wav_RATE")
