@@ -112,7 +112,7 @@ async def _make(conn: AsyncConnection, table: _Table, day: date) -> None:
     # Attached, not created in place: CREATE TABLE ... PARTITION OF would lock out every writer of the parent.
     name, low, high = _partition(table, day), table.bound(day), table.bound(day + timedelta(days=1))
     within = f"{table.column} >= '{low}' AND {table.column} < '{high}'"
-    # Rows only come, and go all at once with the table: there is nothing to vacuum, and nobody plans by their statistics.
+    # Rows only come, and go all at once with the table: nothing to vacuum, and nobody plans by their statistics.
     await conn.execute(text(f"CREATE TABLE {name} (LIKE {table.name} INCLUDING ALL) WITH (autovacuum_enabled = false)"))
     await conn.execute(text(f"LOCK TABLE {table.name}_default IN ACCESS EXCLUSIVE MODE"))
     await conn.execute(
