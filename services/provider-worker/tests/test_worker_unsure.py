@@ -20,6 +20,8 @@ from provider_worker.adapters.interface import (
 from provider_worker.adapters.interface import (
     ErrorCode as ProviderCode,
 )
+from provider_worker.routing import Use
+from provider_worker.tasks import Pool
 from schemas.events import (
     GenerationCompleted,
     GenerationFailed,
@@ -39,6 +41,7 @@ from tests.worker_builders import (
 
 pytestmark = pytest.mark.integration
 
+POOL = Pool("painter/image", 5, 60.0)
 BUSY = ProviderError(ProviderCode.RATE_LIMIT, "too many requests")
 LOST = ProviderError(ProviderCode.TIMEOUT, "no answer", outcome=Outcome.UNKNOWN)
 
@@ -209,3 +212,33 @@ async def test_an_error_nobody_foresaw_ends_as_a_recorded_state(home: Home) -> N
     [failed] = await home.said(GenerationFailed)
     assert (failed.code, failed.final, failed.billing.state) == (ErrorCode.SUBMIT_UNKNOWN, True, "pending")
     assert len(painter.calls) == 1
+
+
+async def test_a_provider_that_lost_its_key_hands_its_items_on(home: Home) -> None:
+    """A task was quoted there and has not been sent: nothing can be owed for it."""
+    both = table(Use("painter", "paint-1"), Use("second", "paint-1"))
+    before = home.worker(Painter(), Painter(name="second"), routes=both)
+    await before.hear(envelope(prepared()))
+    await before.reserve()
+
+    second = Painter(name="second")
+    await home.worker(second, routes=both).finish()
+
+    [made] = await home.said(GenerationCompleted)
+    assert (made.lineage.provider, sum(second.bill.values())) == ("second", PRICE)
+
+
+async def test_what_may_have_been_sent_to_a_provider_without_its_key_stays_unknown(home: Home) -> None:
+    both = table(Use("painter", "paint-1"), Use("second", "paint-1"))
+    before = home.worker(Painter(), Painter(name="second"), routes=both)
+    await before.hear(envelope(prepared()))
+    await before.reserve()
+    await before.store.claim(POOL, 1, 30.0)
+    await home.rows("UPDATE tasks SET lease_until = now() - interval '1 s'")
+
+    second = Painter(name="second")
+    await home.worker(second, routes=both).finish()
+
+    [failed] = await home.said(GenerationFailed)
+    assert (failed.code, failed.billing.state, failed.final) == (ErrorCode.SUBMIT_UNKNOWN, "pending", True)
+    assert not second.bill

@@ -88,8 +88,10 @@ class Production:
 
     def resendable(self, provider: str) -> bool:
         """Whether a second submit under one reference makes no second job there."""
-        adapter = self._providers[provider]
-        return any(found.idempotency in {"client_ref", "header"} for found in adapter.capabilities())
+        adapter = self._providers.get(provider)
+        return adapter is not None and any(
+            found.idempotency in {"client_ref", "header"} for found in adapter.capabilities()
+        )
 
     async def produce(self, task: Task, keep: KeepReference) -> Delivery | Failure:
         """Bytes, or why there are none, by the attempt's deadline (R67).
@@ -98,7 +100,10 @@ class Production:
         its first poll. `still_ours` is asked right before anything is sent: a process that slept past its lease
         must not call. Raises `StoreAway`, and `LeaseLost`.
         """
-        adapter, request = self._providers[task.offer.provider], request_of(task)
+        adapter, request = self._providers.get(task.offer.provider), request_of(task)
+        if adapter is None:
+            # It was usable when this was quoted; a call that may be out there is nobody's to judge now.
+            return Failure(ErrorCode.AUTH_ERROR, self._gone(task), unknown=task.resuming or task.external is not None)
         try:
             async with asyncio.timeout(task.time_left):
                 status = await self._status(task, adapter, request, keep)
@@ -110,7 +115,9 @@ class Production:
 
     async def look_up(self, task: Task) -> Delivery | Failure | Undelivered:
         """What an earlier call has come to by now. Raises `ProviderError`, `TimeoutError` and `StoreAway`."""
-        adapter = self._providers[task.offer.provider]
+        adapter = self._providers.get(task.offer.provider)
+        if adapter is None:
+            raise ProviderError(ProviderCode.TEMPORARY, self._gone(task))
         async with asyncio.timeout(LAST_LOOK_S):
             ref = await self._find(task, adapter, request_of(task))
             if ref is None:
@@ -119,6 +126,10 @@ class Production:
             if status.state in {"queued", "running"}:
                 return Undelivered.AT_WORK
             return await self._delivered(task, adapter, status)
+
+    def _gone(self, task: Task) -> str:
+        name = task.offer.provider
+        return f"the provider {name} is disabled: {self._disabled.get(name, 'it is no longer configured')}"
 
     async def _last_look(self, task: Task, adapter: ProviderAdapter) -> Delivery | Failure:
         """A job past its deadline may have finished: it is looked at once more before it is given up."""
