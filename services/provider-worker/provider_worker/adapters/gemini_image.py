@@ -93,10 +93,7 @@ class GeminiImage(HttpAdapter):
         return self._usd(self._price(self._native(req)), "estimated", image=1)
 
     def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
-        if req.op is not Op.TEXT_TO_IMAGE or req.kind not in KINDS:
-            raise self._invalid(f"{self.name} does not make {req.kind} by {req.op}")
-        if not req.prompt.strip() or len(req.prompt) > LONGEST_PROMPT:
-            raise self._invalid(f"the prompt must have 1 to {LONGEST_PROMPT} characters")
+        self._check_text(req, Op.TEXT_TO_IMAGE, KINDS, LONGEST_PROMPT)
         native = self._native(req)
         return {
             "contents": [{"role": "user", "parts": [{"text": req.prompt}]}],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,8 @@ from provider_worker.adapters.interface import (
     ErrorCode,
     GenerationRequest,
     JobRef,
+    MediaKind,
+    Op,
     Outcome,
     ProviderError,
     Status,
@@ -55,6 +57,22 @@ class HttpAdapter:
 
     def _usd(self, micros: int, basis: Any, **units: int) -> Cost:
         return Cost(micros, CURRENCY, basis, units, self._config.prices.version)
+
+    def _check_text(
+        self,
+        req: GenerationRequest,
+        op: Op,
+        kinds: Collection[MediaKind],
+        longest_prompt: int,
+        formats: Collection[str] = (),
+    ) -> None:
+        """What every provider refuses before it is asked; raises INVALID_REQUEST. Without `formats` any will do."""
+        if req.op is not op or req.kind not in kinds:
+            raise self._invalid(f"{self.name} does not make {req.kind} by {req.op}")
+        if not req.prompt.strip() or len(req.prompt) > longest_prompt:
+            raise self._invalid(f"the prompt must have 1 to {longest_prompt} characters")
+        if formats and req.format not in formats:
+            raise self._invalid(f"format is {req.format!r}, but must be one of {', '.join(formats)}")
 
     def _invalid(self, message: str) -> ProviderError:
         return ProviderError(ErrorCode.INVALID_REQUEST, message, outcome=Outcome.NOT_SENT)

@@ -27,6 +27,7 @@ from provider_worker.adapters.wire import Answer, shown, status_error
 
 SMALLEST, LARGEST = 64, 4096
 LONGEST_PROMPT = 32_000
+FORMATS = ("png",)
 KINDS = (MediaKind.IMAGE, MediaKind.TEXTURE)
 
 _CODES = {
@@ -55,7 +56,7 @@ class NanoBanana(HttpAdapter):
                 mode="async",
                 sizes=None,
                 size_rule={"min_edge": SMALLEST, "max_edge": LARGEST},
-                formats=("png",),
+                formats=FORMATS,
                 supports=frozenset({"seed"}),
                 idempotency="header",
                 result_ttl_s=3600,
@@ -67,15 +68,10 @@ class NanoBanana(HttpAdapter):
         return self._usd(self._config.prices.of("image", model=self._config.model), "estimated", image=1)
 
     def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
-        if req.op is not Op.TEXT_TO_IMAGE or req.kind not in KINDS:
-            raise self._invalid(f"{self.name} does not make {req.kind} by {req.op}")
-        if not req.prompt.strip() or len(req.prompt) > LONGEST_PROMPT:
-            raise self._invalid(f"the prompt must have 1 to {LONGEST_PROMPT} characters")
+        self._check_text(req, Op.TEXT_TO_IMAGE, KINDS, LONGEST_PROMPT, FORMATS)
         for edge, pixels in (("width", req.width), ("height", req.height)):
             if not SMALLEST <= pixels <= LARGEST:
                 raise self._invalid(f"{edge} is {pixels}, but must be {SMALLEST} to {LARGEST} pixels")
-        if req.format != "png":
-            raise self._invalid(f"format is {req.format!r}, but must be png")
         return {
             "prompt": req.prompt,
             "width": req.width,

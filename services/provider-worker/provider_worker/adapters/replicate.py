@@ -78,12 +78,7 @@ class Replicate(HttpAdapter):
         return self._usd(self._config.prices.of("image", model=self._config.model), "estimated", image=1)
 
     def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
-        if req.op is not Op.TEXT_TO_IMAGE or req.kind not in KINDS:
-            raise self._invalid(f"{self.name} does not make {req.kind} by {req.op}")
-        if not req.prompt.strip() or len(req.prompt) > LONGEST_PROMPT:
-            raise self._invalid(f"the prompt must have 1 to {LONGEST_PROMPT} characters")
-        if req.format not in FORMATS:
-            raise self._invalid(f"format is {req.format!r}, but must be one of {', '.join(FORMATS)}")
+        self._check_text(req, Op.TEXT_TO_IMAGE, KINDS, LONGEST_PROMPT, FORMATS)
         sizes = sizes_under(_RULE, req.width, req.height)
         if not sizes:
             raise self._invalid(f"{self.name} makes nothing of the shape {req.width}x{req.height}")

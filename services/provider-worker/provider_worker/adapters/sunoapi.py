@@ -83,12 +83,7 @@ class Suno(HttpAdapter):
         return self._usd(self._config.prices.of("generation", model=self._config.model), "estimated", generation=1)
 
     def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
-        if (req.kind, req.op) != (MediaKind.MUSIC, Op.TEXT_TO_MUSIC):
-            raise self._invalid(f"{self.name} does not make {req.kind} by {req.op}")
-        if not req.prompt.strip() or len(req.prompt) > LONGEST_PROMPT:
-            raise self._invalid(f"the prompt must have 1 to {LONGEST_PROMPT} characters")
-        if req.format != "mp3":
-            raise self._invalid(f"format is {req.format!r}, but must be mp3")
+        self._check_text(req, Op.TEXT_TO_MUSIC, {MediaKind.MUSIC}, LONGEST_PROMPT, ("mp3",))
         if req.duration_s is not None and not LENGTH.shortest <= req.duration_s <= LENGTH.longest:
             raise self._invalid(
                 f"duration is {req.duration_s:g} s, but must be {LENGTH.shortest:g} to {LENGTH.longest:g}"
