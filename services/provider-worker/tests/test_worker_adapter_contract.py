@@ -115,6 +115,16 @@ async def ended(made: ProviderAdapter, found: JobRef | Status) -> Status:
     return found
 
 
+async def ended_after_all(made: ProviderAdapter, ref: JobRef) -> Status:
+    """As the engine polls: an error that may pass is no end."""
+    while True:
+        try:
+            return await ended(made, ref)
+        except ProviderError as error:
+            if not error.retryable:
+                raise
+
+
 async def made_of(made: ProviderAdapter, request: GenerationRequest) -> Status:
     return await ended(made, await sent(made, request))
 
@@ -261,6 +271,21 @@ async def test_a_state_nobody_knows_is_kept_and_is_no_end(case: Case, simulator:
             await made.poll(found)
     assert caught.value.code is ErrorCode.PROVIDER_ERROR
     assert caught.value.provider_code
+
+
+@pytest.mark.parametrize("endpoint", ["status", "result"])
+async def test_a_question_that_fails_is_no_end_of_a_job_that_was_paid(
+    case: Case, simulator: RunningSimulator, endpoint: str
+) -> None:
+    if case.sync:
+        return
+    async with adapter(case, simulator) as made:
+        found = await sent(made, wish(case, f"http503x1@{endpoint}"))
+        if not isinstance(found, JobRef):
+            return
+        status = await ended_after_all(made, found)
+    assert status.state == "succeeded"
+    assert len(simulator.bill()["lines"]) == 1
 
 
 async def test_a_link_that_has_expired_is_asked_for_anew(case: Case, simulator: RunningSimulator) -> None:

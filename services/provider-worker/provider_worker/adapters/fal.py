@@ -23,7 +23,6 @@ from provider_worker.adapters.interface import (
     ProviderError,
     Status,
 )
-from provider_worker.adapters.sizes import nearest, sizes_under
 from provider_worker.adapters.wire import Answer, shown, status_error
 
 LONGEST_PROMPT = 20_000
@@ -33,6 +32,8 @@ FORMATS = ("png", "jpeg")
 _RULE = {"multiple": 16, "min_edge": 256, "max_edge": 2048}
 _POLICY = {"content_policy_violation"}
 _MADE_NOTHING = {"no_media_generated"}
+_OF_THE_QUESTION = {401, 403, 408, 429, 502, 503, 504}
+"""What went wrong with reading a result says nothing about the job, which is made and paid for."""
 _FINAL = {"image_too_small", "image_too_large", "file_download_error", "image_load_error"}
 
 
@@ -64,10 +65,7 @@ class Fal(HttpAdapter):
 
     def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
         self._check_text(req, Op.TEXT_TO_IMAGE, KINDS, LONGEST_PROMPT, FORMATS)
-        sizes = sizes_under(_RULE, req.width, req.height)
-        if not sizes:
-            raise self._invalid(f"{self.name} makes nothing of the shape {req.width}x{req.height}")
-        native = nearest(req.width, req.height, sizes)
+        native = self._nearest(req, _RULE)
         body: dict[str, Any] = {
             "prompt": req.prompt,
             "image_size": {"width": native.width, "height": native.height},
@@ -87,11 +85,8 @@ class Fal(HttpAdapter):
         if not answer.ok:
             raise _refusal(answer)
         body = answer.json()
-        return JobRef(
-            self.name,
-            str(body["request_id"]),
-            {name: str(body[name]) for name in ("status_url", "response_url", "cancel_url")},
-        )
+        addresses = {name: self._taken(body, name) for name in ("status_url", "response_url", "cancel_url")}
+        return JobRef(self.name, self._taken(body, "request_id"), addresses)
 
     async def poll(self, ref: JobRef) -> Status:
         answer = await self._wire.ask("GET", ref.data["status_url"])
@@ -104,9 +99,7 @@ class Fal(HttpAdapter):
         if word == "IN_PROGRESS":
             return Status("running", ref.external_id, raw_state=word)
         if word != "COMPLETED":
-            raise ProviderError(
-                ErrorCode.PROVIDER_ERROR, f"{self.name} says {shown(word)!r} of a job", provider_code=word
-            )
+            raise self._unknown_state(word)
         return await self._result(ref)
 
     async def cancel(self, ref: JobRef) -> bool:
@@ -118,7 +111,7 @@ class Fal(HttpAdapter):
         answer = await self._wire.ask("GET", ref.data["response_url"])
         if not answer.ok:
             error = _refusal(answer)
-            if error.code is ErrorCode.RATE_LIMIT:
+            if error.provider_code is None or answer.status in _OF_THE_QUESTION:
                 raise error
             return Status("failed", ref.external_id, error=error, raw_state="COMPLETED")
         body = answer.json()

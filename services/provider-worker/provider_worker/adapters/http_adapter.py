@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,8 @@ from provider_worker.adapters.interface import (
     ProviderError,
     Status,
 )
-from provider_worker.adapters.wire import Account, Wire
+from provider_worker.adapters.sizes import Native, nearest_under
+from provider_worker.adapters.wire import Account, Wire, shown
 
 
 class HttpAdapter:
@@ -76,6 +77,26 @@ class HttpAdapter:
 
     def _invalid(self, message: str) -> ProviderError:
         return ProviderError(ErrorCode.INVALID_REQUEST, message, outcome=Outcome.NOT_SENT)
+
+    def _taken(self, body: Any, name: str) -> str:
+        """The provider's name for the job it took; an answer without one leaves open whether it took any."""
+        found = body.get(name) if isinstance(body, dict) else None
+        if not found:
+            raise ProviderError(
+                ErrorCode.PROVIDER_ERROR, f"{self.name} answered without a {name}", outcome=Outcome.UNKNOWN
+            )
+        return str(found)
+
+    def _unknown_state(self, word: str) -> ProviderError:
+        """A state that is not in the provider's documents is kept and is no end."""
+        return ProviderError(ErrorCode.PROVIDER_ERROR, f"{self.name} says {shown(word)!r} of a job", provider_code=word)
+
+    def _nearest(self, req: GenerationRequest, rule: Mapping[str, int]) -> Native:
+        """The size under `rule` that comes nearest; raises INVALID_REQUEST where there is none of this shape."""
+        found = nearest_under(frozenset(rule.items()), req.width, req.height)
+        if found is None:
+            raise self._invalid(f"{self.name} makes nothing of the shape {req.width}x{req.height}")
+        return found
 
     def _no_media(self, message: str = "answered without a result") -> ProviderError:
         """A success without a result: the provider took the job and made nothing of it."""

@@ -91,7 +91,7 @@ class NanoBanana(HttpAdapter):
         if body.get("status") in {"completed", "failed"}:
             return self._status(body)
         # Whatever it calls the state: it has the job now.
-        return JobRef(self.name, str(body["generation_id"]))
+        return JobRef(self.name, self._taken(body, "generation_id"))
 
     async def poll(self, ref: JobRef) -> Status:
         answer = await self._wire.ask("GET", "/status", params={"generation_id": ref.external_id})
@@ -105,15 +105,13 @@ class NanoBanana(HttpAdapter):
             return None
         if not answer.ok:
             raise _refusal(answer)
-        return JobRef(self.name, str(answer.json()["generation_id"]))
+        return JobRef(self.name, self._taken(answer.json(), "generation_id"))
 
     def _status(self, body: Mapping[str, Any]) -> Status:
         word, external_id = str(body.get("status")), str(body.get("generation_id") or "")
         state: Any = _STATES.get(word)
         if state is None:
-            raise ProviderError(
-                ErrorCode.PROVIDER_ERROR, f"{self.name} says {shown(word)!r} of a job", provider_code=word
-            )
+            raise self._unknown_state(word)
         cost = self._cost(body)
         if state == "failed":
             return Status("failed", external_id, error=self._failure(body), cost=cost, raw_state=word)

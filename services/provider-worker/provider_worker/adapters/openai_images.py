@@ -22,7 +22,7 @@ from provider_worker.adapters.interface import (
     ProviderError,
     Status,
 )
-from provider_worker.adapters.sizes import nearest, sizes_under
+from provider_worker.adapters.sizes import nearest
 from provider_worker.adapters.wire import Answer, shown, status_error
 
 LONGEST_PROMPT = 32_000
@@ -65,10 +65,7 @@ class OpenAIImages(HttpAdapter):
 
     def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
         self._check_text(req, Op.TEXT_TO_IMAGE, KINDS, LONGEST_PROMPT, FORMATS)
-        sizes = sizes_under(_FREE, req.width, req.height) if self._free_sizes else _FIXED
-        if not sizes:
-            raise self._invalid(f"{self.name} makes nothing of the shape {req.width}x{req.height}")
-        native = nearest(req.width, req.height, sizes)
+        native = self._nearest(req, _FREE) if self._free_sizes else nearest(req.width, req.height, _FIXED)
         return {
             "model": self._config.model,
             "prompt": req.prompt,

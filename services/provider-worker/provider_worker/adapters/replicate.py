@@ -23,11 +23,9 @@ from provider_worker.adapters.interface import (
     JobRef,
     MediaKind,
     Op,
-    Outcome,
     ProviderError,
     Status,
 )
-from provider_worker.adapters.sizes import nearest, sizes_under
 from provider_worker.adapters.wire import Answer, shown, status_error
 
 LONGEST_PROMPT = 20_000
@@ -79,10 +77,7 @@ class Replicate(HttpAdapter):
 
     def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
         self._check_text(req, Op.TEXT_TO_IMAGE, KINDS, LONGEST_PROMPT, FORMATS)
-        sizes = sizes_under(_RULE, req.width, req.height)
-        if not sizes:
-            raise self._invalid(f"{self.name} makes nothing of the shape {req.width}x{req.height}")
-        native = nearest(req.width, req.height, sizes)
+        native = self._nearest(req, _RULE)
         wanted: dict[str, Any] = {
             "prompt": req.prompt,
             "aspect_ratio": "custom",
@@ -112,9 +107,7 @@ class Replicate(HttpAdapter):
         word = str(body.get("status"))
         state: Any = _STATES.get(word)
         if state is None:
-            raise ProviderError(
-                ErrorCode.PROVIDER_ERROR, f"{self.name} says {shown(word)!r} of a job", provider_code=word
-            )
+            raise self._unknown_state(word)
         if state in {"failed", "cancelled"}:
             return Status(state, ref.external_id, error=self._failure(body, word), raw_state=word)
         if state != "succeeded":
@@ -141,12 +134,8 @@ class Replicate(HttpAdapter):
         body = answer.json_or_none()
         return answer.ok and isinstance(body, dict) and _STATES.get(str(body.get("status"))) == "cancelled"
 
-    def _ref(self, body: Mapping[str, Any]) -> JobRef:
-        if not body.get("id"):
-            raise ProviderError(
-                ErrorCode.PROVIDER_ERROR, f"{self.name} answered without a prediction", outcome=Outcome.UNKNOWN
-            )
-        return JobRef(self.name, str(body["id"]))
+    def _ref(self, body: Any) -> JobRef:
+        return JobRef(self.name, self._taken(body, "id"))
 
     async def _listed(self, since: datetime) -> AsyncIterator[Mapping[str, Any]]:
         """Predictions made since then, newest first; raises where there are more than are read."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 
 UPSCALE_WEIGHT = 0.5
@@ -32,6 +33,16 @@ class Native:
 def nearest(width: int, height: int, sizes: Iterable[tuple[int, int]]) -> Native:
     """The best of `sizes` for a result of `width` x `height`; there must be one."""
     return min((fitted(width, height, *size) for size in sizes), key=lambda native: native.loss)
+
+
+@lru_cache(maxsize=1024)
+def nearest_under(rule: frozenset[tuple[str, int]], width: int, height: int) -> Native | None:
+    """The best size a free-size model makes, or None; `rule` are the items of a `Capability`'s.
+
+    Remembered, because it is asked for every item that is quoted.
+    """
+    sizes = sizes_under(dict(rule), width, height)
+    return nearest(width, height, sizes) if sizes else None
 
 
 def fitted(width: int, height: int, native_width: int, native_height: int) -> Native:

@@ -109,9 +109,7 @@ class Suno(HttpAdapter):
         word = str(data.get("status"))
         state: Any = _STATES.get(word)
         if state is None:
-            raise ProviderError(
-                ErrorCode.PROVIDER_ERROR, f"{self.name} says {shown(word)!r} of a job", provider_code=word
-            )
+            raise self._unknown_state(word)
         if state == "failed":
             code = ErrorCode.CONTENT_POLICY if word == "SENSITIVE_WORD_ERROR" else ErrorCode.PROVIDER_ERROR
             error = ProviderError(
