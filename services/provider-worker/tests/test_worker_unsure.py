@@ -128,7 +128,7 @@ async def test_an_attempt_past_its_deadline_times_out_and_its_late_result_is_set
 
 
 async def test_an_open_bill_for_a_job_the_provider_never_had_is_nothing(home: Home) -> None:
-    painter = Painter(idempotency="none")
+    painter = Painter(idempotency="list_lookup")
     painter.answer = refusing(LOST, 99, painter)
     here = home.worker(painter)
     await here.hear(envelope(prepared()))
@@ -138,6 +138,20 @@ async def test_an_open_bill_for_a_job_the_provider_never_had_is_nothing(home: Ho
     [settled] = await home.said(GenerationSettled)
     assert (settled.billing.state, settled.late_outputs) == ("none", [])
     assert "no job under our reference" in settled.evidence
+
+
+async def test_an_open_bill_at_a_provider_that_can_be_asked_for_nothing_stays_open(home: Home) -> None:
+    """It may have been paid: that nothing is found there proves nothing."""
+    painter = Painter(idempotency="none")
+    painter.answer = refusing(LOST, 99, painter)
+    here = home.worker(painter)
+    await here.hear(envelope(prepared()))
+    await here.finish(rounds=100)
+    await home.rows("UPDATE attempts SET lookup_at = now()")
+    await here.bills.step()
+    assert not await home.said(GenerationSettled)
+    [[billing]] = await home.rows("SELECT billing FROM attempts")
+    assert billing == "pending"
 
 
 async def test_an_item_finished_just_past_its_deadline_is_still_taken(home: Home) -> None:

@@ -126,7 +126,7 @@ class Painter:
 
     name: str = "painter"
     price: int = PRICE
-    idempotency: Literal["none", "client_ref"] = "client_ref"
+    idempotency: Literal["none", "list_lookup", "client_ref"] = "client_ref"
     answer: Answer | None = None
     jobs: dict[str, Status] = field(default_factory=dict)
     bill: Counter[str] = field(default_factory=Counter)

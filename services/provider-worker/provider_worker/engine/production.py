@@ -51,6 +51,7 @@ class Undelivered(Enum):
 
     UNKNOWN_THERE = "the provider has no job under our reference"
     AT_WORK = "the provider is still at work"
+    UNTOLD = "the provider can be asked for no job by our reference"
 
 
 class StoreAway(Transient):
@@ -121,7 +122,7 @@ class Production:
         async with asyncio.timeout(LAST_LOOK_S):
             ref = await self._find(task, adapter, request_of(task))
             if ref is None:
-                return Undelivered.UNKNOWN_THERE
+                return Undelivered.UNKNOWN_THERE if _can_find(adapter) else Undelivered.UNTOLD
             status = await adapter.poll(ref)
             if status.state in {"queued", "running"}:
                 return Undelivered.AT_WORK
@@ -245,6 +246,11 @@ class Production:
             external_id=external_id,
             seed=seed if isinstance(seed, int) else None,
         )
+
+
+def _can_find(adapter: ProviderAdapter) -> bool:
+    """Whether `find` that finds nothing means that there is nothing."""
+    return any(found.idempotency != "none" for found in adapter.capabilities())
 
 
 _OPS = {
