@@ -206,7 +206,7 @@ async def test_an_answer_that_was_lost_leaves_the_outcome_open(
     async with adapter(case, simulator) as made:
         with pytest.raises(ProviderError) as caught:
             await sent(made, request)
-        found = await made.find(request, datetime.now(UTC) - timedelta(minutes=1))
+        found = await made.find(request, made.plan(request), datetime.now(UTC) - timedelta(minutes=1))
     assert caught.value.outcome is Outcome.UNKNOWN
     assert not caught.value.retryable
     paid = bool(simulator.bill()["lines"])
@@ -224,7 +224,7 @@ async def test_a_job_that_was_found_again_is_the_one_that_was_paid(case: Case, s
     async with adapter(case, simulator) as made:
         with pytest.raises(ProviderError):
             await sent(made, request)
-        found = await made.find(request, datetime.now(UTC) - timedelta(minutes=1))
+        found = await made.find(request, made.plan(request), datetime.now(UTC) - timedelta(minutes=1))
         assert found is not None
         status = await ended(made, found)
     [line] = simulator.bill()["lines"]

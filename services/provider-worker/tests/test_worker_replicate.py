@@ -48,7 +48,7 @@ async def sent(made: Replicate, request: GenerationRequest) -> JobRef:
 
 
 async def looked_up(made: Replicate, request: GenerationRequest) -> JobRef | None:
-    return await made.find(request, datetime.now(UTC) - timedelta(minutes=1))
+    return await made.find(request, made.plan(request), datetime.now(UTC) - timedelta(minutes=1))
 
 
 async def test_of_equal_predictions_ours_is_the_one_that_calls_us(made: Replicate) -> None:

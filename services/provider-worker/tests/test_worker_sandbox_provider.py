@@ -204,13 +204,13 @@ async def test_a_corrupt_picture_is_paid_and_does_not_pass_the_check(provider: P
 
 async def test_a_lost_answer_can_be_looked_up_and_its_picture_fetched(either: ProviderAdapter, tmp_path: Path) -> None:
     lost = wish("a fox [[sim:drop_after_accept]]")
-    assert await either.find(lost, NOW) is None
+    assert await either.find(lost, either.plan(lost), NOW) is None
     error = await refused(either, lost)
     assert error.outcome is Outcome.UNKNOWN
     assert not error.retryable
     assert read_bill(tmp_path).count == 1
 
-    found = await either.find(lost, NOW)
+    found = await either.find(lost, either.plan(lost), NOW)
     assert isinstance(found, JobRef)
     status = await either.poll(found)
     again = await submitted(either, lost)
@@ -222,8 +222,8 @@ async def test_a_lost_answer_can_be_looked_up_and_its_picture_fetched(either: Pr
 async def test_what_one_process_was_paid_another_finds(provider: ProviderAdapter, tmp_path: Path) -> None:
     await submitted(provider, wish(reference="mine"))
     other = SandboxProvider(SandboxSettings(tmp_path, instant=True))
-    assert await other.find(wish(reference="mine"), NOW) is not None
-    assert await other.find(wish(reference="nobody's"), NOW) is None
+    assert await other.find(wish(reference="mine"), {}, NOW) is not None
+    assert await other.find(wish(reference="nobody's"), {}, NOW) is None
     await other.close()
 
 

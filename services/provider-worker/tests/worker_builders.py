@@ -166,7 +166,7 @@ class Painter:
     async def poll(self, ref: JobRef) -> Status:
         return self.jobs[ref.external_id.removeprefix("job-")]
 
-    async def find(self, req: GenerationRequest, since: datetime) -> JobRef | None:
+    async def find(self, req: GenerationRequest, plan: Mapping[str, Any], since: datetime) -> JobRef | None:
         found = self.jobs.get(req.request_id)
         return JobRef(self.name, found.external_id) if found else None
 

@@ -40,7 +40,7 @@ class HttpAdapter:
     async def poll(self, ref: JobRef) -> Status:
         raise ProviderError(ErrorCode.INVALID_REQUEST, f"{self.name} has no jobs that could be polled")
 
-    async def find(self, req: GenerationRequest, since: datetime) -> JobRef | None:
+    async def find(self, req: GenerationRequest, plan: Mapping[str, Any], since: datetime) -> JobRef | None:
         """None: it keeps no list and knows no reference of ours."""
         return None
 

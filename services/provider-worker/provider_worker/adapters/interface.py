@@ -247,8 +247,8 @@ class ProviderAdapter(Protocol):
 
     async def poll(self, ref: JobRef) -> Status: ...
 
-    async def find(self, req: GenerationRequest, since: datetime) -> JobRef | None:
-        """The job that a submit with an unknown outcome made, or None where the provider has none."""
+    async def find(self, req: GenerationRequest, plan: Mapping[str, Any], since: datetime) -> JobRef | None:
+        """The job that a submit of `plan` with an unknown outcome made, or None where the provider has none."""
         ...
 
     async def cancel(self, ref: JobRef) -> bool:

@@ -99,7 +99,7 @@ class NanoBanana(HttpAdapter):
             raise _refusal(answer)
         return self._status(answer.json())
 
-    async def find(self, req: GenerationRequest, since: datetime) -> JobRef | None:
+    async def find(self, req: GenerationRequest, plan: Mapping[str, Any], since: datetime) -> JobRef | None:
         answer = await self._wire.ask("GET", "/status", params={"reference_id": req.request_id})
         if answer.status == 404:
             return None

@@ -114,15 +114,14 @@ class Replicate(HttpAdapter):
             return Status(state, ref.external_id, raw_state=word)
         return self._made(ref.external_id, body)
 
-    async def find(self, req: GenerationRequest, since: datetime) -> JobRef | None:
+    async def find(self, req: GenerationRequest, plan: Mapping[str, Any], since: datetime) -> JobRef | None:
         """The prediction with our callback address, or the only one of this input since the call that calls nobody."""
-        wanted = self.plan(req)
         alike = []
         async for prediction in self._listed(since):
             callback = prediction.get("webhook")
-            if callback and callback == wanted.get("webhook"):
+            if callback and callback == plan.get("webhook"):
                 return self._ref(prediction)
-            if not callback and prediction.get("input") == wanted["input"]:
+            if not callback and prediction.get("input") == plan["input"]:
                 alike.append(prediction)
         if len(alike) > 1:
             raise ProviderError(ErrorCode.TEMPORARY, f"{self.name} has {len(alike)} jobs that may be this one")

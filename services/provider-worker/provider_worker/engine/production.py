@@ -167,7 +167,7 @@ class Production:
         if task.external is not None:
             return JobRef(adapter.name, task.external["id"], task.external["data"])
         try:
-            return await adapter.find(request, task.intent_at - CLOCK_SKEW)
+            return await adapter.find(request, adapter.plan(request), task.intent_at - CLOCK_SKEW)
         except ProviderError as error:
             raise replace(error, outcome=Outcome.UNKNOWN) from error
 

@@ -131,7 +131,7 @@ class SandboxProvider:
         """The picture again; `ref.data` is the plan it was submitted with."""
         return await self._finished(ref.data, ref.external_id)
 
-    async def find(self, req: GenerationRequest, since: datetime) -> JobRef | None:
+    async def find(self, req: GenerationRequest, plan: Mapping[str, Any], since: datetime) -> JobRef | None:
         """The paid generation of this reference, whenever it was submitted: the bill forgets nothing."""
         try:
             found = await asyncio.to_thread(find_accepted, self._settings.folder, req.request_id)
