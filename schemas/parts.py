@@ -88,7 +88,10 @@ class Route(Part):
 
 
 class JobSpec(Part):
-    """What the client asked for, after its dialect was translated."""
+    """What the client asked for, after its dialect was translated.
+
+    The gateway has filled in what the kind needs; what another kind needs stays as it is here and means nothing.
+    """
 
     kind: Kind
     asset_type: AssetType | None = None
@@ -100,6 +103,13 @@ class JobSpec(Part):
     format: str = "png"
     seed: int | None = None
     fit: Literal["crop", "pad", "exact_only"] = "crop"
+    tileable: bool = False
+    duration_seconds: float | None = None
+    loop: bool = False
+    instrumental: bool = True
+    genre: str | None = None
+    effect: str | None = None
+    max_triangles: int | None = None
     template: str | None = None
     template_version: str | None = None
     variables: dict[str, str] = Field(default_factory=dict)
@@ -125,7 +135,12 @@ class AssetContext(Part):
 
 
 class PreparedItem(Part):
-    """One item's finished prompt. `blank` marks an item that had no prompt (R92): it is never generated."""
+    """One item's finished prompt. `blank` marks an item that had no prompt (R92): it is never generated.
+
+    `width` and `height` are 0 where the kind has no pixels, `duration_seconds` and `max_triangles` (an upper bound,
+    R55) are None where it has no length or no mesh. `tileable` is for textures, `loop` for videos and sound effects,
+    `effect` for sound effects, `genre` and `instrumental` for music.
+    """
 
     number: int
     name: str | None = None
@@ -134,11 +149,18 @@ class PreparedItem(Part):
     prompt: str
     negative_prompt: str | None = None
     kind: Kind
-    width: int
-    height: int
+    width: int = 0
+    height: int = 0
     format: str
     seed: int | None = None
     fit: Literal["crop", "pad", "exact_only"] = "crop"
+    tileable: bool = False
+    duration_seconds: float | None = None
+    loop: bool = False
+    instrumental: bool = True
+    genre: str | None = None
+    effect: str | None = None
+    max_triangles: int | None = None
     template: str
     template_version: str
     template_sha256: str
