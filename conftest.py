@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 # No test spends anybody's money, whatever keys are in the environment.
 os.environ["PROVIDER_WORKER_PROVIDERS"] = "sandbox"
 
 pytest_plugins = ["stack.testing", "tests.live", "simulator.testing"]
+
+# Outside of test files pytest leaves asserts as they are, and a failure would not say what it compared.
+pytest.register_assert_rewrite("provider_worker.contract.suite")

@@ -1,0 +1,57 @@
+"""What a provider is tested with: its adapter, where a simulator speaks its wire, what differs between providers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pydantic import SecretStr
+
+from provider_worker.adapters.config import Price, Prices, ProviderConfig
+from provider_worker.adapters.interface import MediaKind, Op, ProviderAdapter
+
+KEY = "sim-"
+IMAGE = {"kind": MediaKind.IMAGE, "op": Op.TEXT_TO_IMAGE, "width": 1280, "height": 720, "format": "png"}
+SFX = {"kind": MediaKind.SFX, "op": Op.TEXT_TO_SFX, "format": "mp3", "duration_s": 1.5}
+MUSIC = {"kind": MediaKind.MUSIC, "op": Op.TEXT_TO_MUSIC, "format": "mp3", "duration_s": 12.0}
+SONG = {**MUSIC, "duration_s": 60.0}
+
+
+class StandIn(Protocol):
+    """What the suite asks of a simulator: the fixture `simulator` gives one that is empty, with work of no time."""
+
+    @property
+    def url(self) -> str: ...
+
+    def post(self, what: str, **body: Any) -> Any: ...
+
+    def bill(self) -> Any: ...
+
+    def calls(self) -> list[Any]: ...
+
+
+@dataclass(frozen=True)
+class Case:
+    """An adapter, where the simulator speaks its wire, and what differs between providers."""
+
+    name: str
+    make: Callable[[ProviderConfig], ProviderAdapter]
+    path: str
+    model: str
+    prices: tuple[Price, ...]
+    asked: Mapping[str, Any] = field(default_factory=lambda: IMAGE)
+    sync: bool = False
+    finds: bool = False
+    shows_links: bool = True
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def config(self, simulator: StandIn, key: str | None = None) -> ProviderConfig:
+        return ProviderConfig(
+            name=self.name,
+            model=self.model,
+            base_url=f"{simulator.url}{self.path}",
+            api_key=SecretStr(key or f"{KEY}{self.path.split('/')[1]}"),
+            prices=Prices(self.name, self.prices, "2026-11-20"),
+            options={"download_max_mb": 5, "download_timeout_s": 3, **self.options},
+        )

@@ -1,0 +1,297 @@
+"""One suite for every adapter, against the simulator: whatever a provider does, its adapter says what that means.
+
+Whoever runs it gives the fixtures `case` and `simulator`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from provider_worker.adapters.interface import (
+    ErrorCode,
+    GenerationRequest,
+    JobRef,
+    MediaKind,
+    Op,
+    Outcome,
+    ProviderAdapter,
+    ProviderError,
+    Status,
+)
+from provider_worker.contract.case import Case, StandIn
+
+WAIT_S = 20.0
+
+
+@asynccontextmanager
+async def adapter(case: Case, simulator: StandIn, key: str | None = None) -> AsyncIterator[ProviderAdapter]:
+    made = case.make(case.config(simulator, key))
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def wish(case: Case, *tags: str, **changes: Any) -> GenerationRequest:
+    prompt = " ".join(["a red fox on a skateboard", *(f"[[sim:{tag}]]" for tag in tags)])
+    given = {"request_id": str(uuid.uuid4()), "tenant_id": "acme", "prompt": prompt, "width": 0, "height": 0}
+    return GenerationRequest(**{**given, **case.asked, **changes})
+
+
+async def sent(made: ProviderAdapter, request: GenerationRequest) -> JobRef | Status:
+    return await made.submit(request, made.plan(request))
+
+
+async def ended(made: ProviderAdapter, found: JobRef | Status) -> Status:
+    """The final status."""
+    async with asyncio.timeout(WAIT_S):
+        while isinstance(found, JobRef):
+            status = await made.poll(found)
+            if status.state not in {"queued", "running"}:
+                return status
+            await asyncio.sleep(0.02)
+    return found
+
+
+async def ended_after_all(made: ProviderAdapter, ref: JobRef) -> Status:
+    """As the engine polls: an error that may pass is no end."""
+    while True:
+        try:
+            return await ended(made, ref)
+        except ProviderError as error:
+            if not error.retryable:
+                raise
+
+
+async def made_of(made: ProviderAdapter, request: GenerationRequest) -> Status:
+    return await ended(made, await sent(made, request))
+
+
+async def refused(made: ProviderAdapter, request: GenerationRequest) -> ProviderError:
+    """What was raised, or what the job ended with."""
+    try:
+        status = await made_of(made, request)
+    except ProviderError as error:
+        return error
+    assert status.state == "failed"
+    assert status.error is not None
+    return status.error
+
+
+async def bytes_of(made: ProviderAdapter, status: Status) -> bytes:
+    return b"".join([chunk async for chunk in made.fetch(status.artifacts[0])])
+
+
+def looks_right(case: Case, data: bytes, kind: MediaKind) -> bool:
+    """Real media: a picture of the asked shape and at least its size, or audio."""
+    if kind is not MediaKind.IMAGE:
+        return data[:3] == b"ID3" or data[0] == 0xFF
+    picture = Image.open(BytesIO(data))
+    return picture.width >= 1280 and abs(picture.width / picture.height - 16 / 9) < 0.05
+
+
+async def test_real_media_come_as_they_were_planned_and_cost_no_more_than_was_quoted(
+    case: Case, simulator: StandIn
+) -> None:
+    async with adapter(case, simulator) as made:
+        request = wish(case)
+        status = await made_of(made, request)
+        data = await bytes_of(made, status)
+        quoted = made.estimate(request)
+    assert status.state == "succeeded"
+    assert looks_right(case, data, request.kind)
+    assert status.cost is not None
+    assert 0 < status.cost.amount_micros <= quoted.amount_micros
+    assert len(simulator.bill()["lines"]) == 1
+
+
+REFUSALS = [
+    ("429:retry_after=3", ErrorCode.RATE_LIMIT),
+    ("quota", ErrorCode.QUOTA_EXCEEDED),
+    ("auth", ErrorCode.AUTH_ERROR),
+    ("policy:input", ErrorCode.CONTENT_POLICY),
+    ("http500", ErrorCode.TEMPORARY),
+    ("http503", ErrorCode.TEMPORARY),
+]
+
+
+@pytest.mark.parametrize(("fault", "code"), REFUSALS, ids=[fault for fault, _ in REFUSALS])
+async def test_a_refusal_is_told_by_its_code_and_has_cost_nothing(
+    case: Case, simulator: StandIn, fault: str, code: ErrorCode
+) -> None:
+    async with adapter(case, simulator) as made:
+        error = await refused(made, wish(case, fault))
+    assert error.code is code
+    assert error.outcome is not Outcome.UNKNOWN
+    assert simulator.bill()["amount_micros"] == 0
+
+
+async def test_the_delay_a_provider_asks_for_is_read(case: Case, simulator: StandIn) -> None:
+    async with adapter(case, simulator) as made:
+        error = await refused(made, wish(case, "429:retry_after=3"))
+        in_body = await refused(made, wish(case, "429:body_retryinfo=37s"))
+    assert error.retry_after == pytest.approx(3, abs=1)
+    assert in_body.code is ErrorCode.RATE_LIMIT
+    assert in_body.retry_after is None or in_body.retry_after == pytest.approx(37, abs=1)
+
+
+@pytest.mark.parametrize("fault", ["drop_after_accept", "http504:paid", "drop", "http502:foreign"])
+async def test_an_answer_that_was_lost_leaves_the_outcome_open(case: Case, simulator: StandIn, fault: str) -> None:
+    """Whether it was paid or not: nobody can tell from here, so nothing may be sent again for it."""
+    request = wish(case, fault)
+    async with adapter(case, simulator) as made:
+        with pytest.raises(ProviderError) as caught:
+            await sent(made, request)
+        found = await made.find(request, made.plan(request), datetime.now(UTC) - timedelta(minutes=1))
+    assert caught.value.outcome is Outcome.UNKNOWN
+    assert not caught.value.retryable
+    paid = bool(simulator.bill()["lines"])
+    assert paid is (fault in {"drop_after_accept", "http504:paid"})
+    assert (found is not None) is (paid and case.finds)
+
+
+async def test_a_job_that_was_found_again_is_the_one_that_was_paid(case: Case, simulator: StandIn) -> None:
+    if not case.finds:
+        assert all(
+            found.idempotency in {"none", "list_lookup"} for found in case.make(case.config(simulator)).capabilities()
+        )
+        return
+    request = wish(case, "drop_after_accept")
+    async with adapter(case, simulator) as made:
+        with pytest.raises(ProviderError):
+            await sent(made, request)
+        found = await made.find(request, made.plan(request), datetime.now(UTC) - timedelta(minutes=1))
+        assert found is not None
+        status = await ended(made, found)
+    [line] = simulator.bill()["lines"]
+    assert (status.state, status.external_id) == ("succeeded", line["external_id"])
+
+
+@pytest.mark.parametrize(
+    ("fault", "codes"),
+    [
+        ("fail", {ErrorCode.PROVIDER_ERROR, ErrorCode.TEMPORARY}),
+        ("policy:output", {ErrorCode.CONTENT_POLICY}),
+        ("corrupt:empty", {ErrorCode.PROVIDER_ERROR, ErrorCode.CORRUPT_OUTPUT, ErrorCode.TEMPORARY}),
+    ],
+)
+async def test_work_that_came_to_nothing_is_never_a_success(
+    case: Case, simulator: StandIn, fault: str, codes: set[ErrorCode]
+) -> None:
+    async with adapter(case, simulator) as made:
+        try:
+            status = await made_of(made, wish(case, fault))
+            empty = status.state == "succeeded" and not await bytes_of(made, status)
+            error = status.error
+        except ProviderError as raised:
+            empty, error = False, raised
+    assert empty or (error is not None and error.code in codes)
+
+
+async def test_a_wrong_key_is_said_without_the_key(case: Case, simulator: StandIn) -> None:
+    async with adapter(case, simulator, key="very-secret-key") as made:
+        error = await refused(made, wish(case))
+    assert error.code is ErrorCode.AUTH_ERROR
+    assert "very-secret-key" not in f"{error} {error!r}"
+
+
+async def test_a_state_nobody_knows_is_kept_and_is_no_end(case: Case, simulator: StandIn) -> None:
+    if case.sync:
+        assert all(found.mode == "sync" for found in case.make(case.config(simulator)).capabilities())
+        return
+    simulator.post("settings", provider=case.path.split("/")[1], queued_s=[5, 5], running_s=[5, 5])
+    async with adapter(case, simulator) as made:
+        found = await sent(made, wish(case, "status:unknown"))
+        assert isinstance(found, JobRef)
+        with pytest.raises(ProviderError) as caught:
+            await made.poll(found)
+    assert caught.value.code is ErrorCode.PROVIDER_ERROR
+    assert caught.value.provider_code
+
+
+@pytest.mark.parametrize("endpoint", ["status", "result"])
+async def test_a_question_that_fails_is_no_end_of_a_job_that_was_paid(
+    case: Case, simulator: StandIn, endpoint: str
+) -> None:
+    if case.sync:
+        return
+    async with adapter(case, simulator) as made:
+        found = await sent(made, wish(case, f"http503x1@{endpoint}"))
+        if not isinstance(found, JobRef):
+            return
+        status = await ended_after_all(made, found)
+    assert status.state == "succeeded"
+    assert len(simulator.bill()["lines"]) == 1
+
+
+async def test_a_link_that_has_expired_is_asked_for_anew(case: Case, simulator: StandIn) -> None:
+    if not case.shows_links:
+        assert all(found.result_ttl_s is None for found in case.make(case.config(simulator)).capabilities())
+        return
+    async with adapter(case, simulator) as made:
+        request = wish(case, "expired_url")
+        first = await sent(made, request)
+        status = await ended(made, first)
+        with pytest.raises(ProviderError) as caught:
+            await bytes_of(made, status)
+    assert (caught.value.code, caught.value.outcome) == (ErrorCode.TEMPORARY, Outcome.ACCEPTED)
+
+
+@pytest.mark.parametrize("fault", ["file:redirect_metadata", "file:huge", "file:endless", "file:gzip_bomb"])
+async def test_a_link_is_followed_only_where_it_may_lead_and_only_as_far_as_it_may(
+    case: Case, simulator: StandIn, fault: str
+) -> None:
+    if not case.shows_links:
+        return
+    async with adapter(case, simulator) as made:
+        status = await made_of(made, wish(case, fault))
+        with pytest.raises(ProviderError) as caught:
+            await bytes_of(made, status)
+    assert caught.value.code is ErrorCode.CORRUPT_OUTPUT
+
+
+@pytest.mark.parametrize(
+    "changes", [{"prompt": " "}, {"prompt": "x" * 40_000}, {"op": Op.TEXT_TO_VIDEO}, {"kind": MediaKind.MODEL_3D}]
+)
+def test_what_a_provider_cannot_make_is_refused_before_anything_is_sent(
+    case: Case, simulator: StandIn, changes: dict[str, Any]
+) -> None:
+    made = case.make(case.config(simulator))
+    with pytest.raises(ProviderError) as caught:
+        made.plan(wish(case, **changes))
+    assert (caught.value.code, caught.value.outcome) == (ErrorCode.INVALID_REQUEST, Outcome.NOT_SENT)
+    assert not simulator.calls()
+
+
+def test_a_plan_is_the_same_each_time(case: Case, simulator: StandIn) -> None:
+    made, request = case.make(case.config(simulator)), wish(case)
+    assert made.plan(request) == made.plan(request)
+
+
+async def test_a_job_that_has_not_begun_is_stopped_where_that_can_be_done(case: Case, simulator: StandIn) -> None:
+    simulator.post("settings", provider=case.path.split("/")[1], queued_s=[0 if case.sync else 60] * 2)
+    async with adapter(case, simulator) as made:
+        stoppable = {found.cancel for found in made.capabilities()} != {"none"}
+        found = await sent(made, wish(case))
+        ref = found if isinstance(found, JobRef) else JobRef(made.name, found.external_id)
+        assert await made.cancel(ref) is stoppable
+        if stoppable:
+            assert (await ended(made, ref)).state in {"cancelled", "failed"}
+    assert (simulator.bill()["amount_micros"] == 0) is stoppable
+
+
+async def test_a_job_that_has_ended_is_not_said_to_be_stopped(case: Case, simulator: StandIn) -> None:
+    async with adapter(case, simulator) as made:
+        found = await sent(made, wish(case))
+        ref = found if isinstance(found, JobRef) else JobRef(made.name, found.external_id)
+        assert (await ended(made, found)).state == "succeeded"
+        assert not await made.cancel(ref)
