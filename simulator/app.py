@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,12 +15,11 @@ from simulator import admin, files
 from simulator.desk import answered
 from simulator.simulation import Simulation
 from simulator.wire import Endpoint, Wire
-from simulator.wires import WIRES
 
 
-def application(folder: Path, *, seed: str) -> Starlette:
-    """A simulator that keeps everything it must remember in `folder`."""
-    simulation = Simulation(folder, WIRES, seed=seed)
+def application(folder: Path, wires: Sequence[Wire], *, seed: str) -> Starlette:
+    """A simulator of `wires` that keeps everything it must remember in `folder`."""
+    simulation = Simulation(folder, wires, seed=seed)
 
     @asynccontextmanager
     async def running(app: Starlette) -> AsyncIterator[None]:
@@ -37,7 +36,7 @@ def application(folder: Path, *, seed: str) -> Starlette:
         routes=[
             *admin.routes(simulation),
             Route("/files/{provider}/{generation}/{index:int}.{ending}", serve_file, methods=["GET", "HEAD"]),
-            *(_route(simulation, wire, endpoint) for wire in WIRES for endpoint in wire.endpoints),
+            *(_route(simulation, wire, endpoint) for wire in wires for endpoint in wire.endpoints),
         ],
         lifespan=running,
     )

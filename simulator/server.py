@@ -18,6 +18,7 @@ from simulator.certificate import certificate
 
 _RESET_AT_ONCE = struct.pack("ii", 1, 0)
 _BACKLOG = 2048
+LOOPBACK = "127.0.0.1"
 
 
 class CuttableProtocol(HttpToolsProtocol):
@@ -55,7 +56,7 @@ class AnnouncingServer(uvicorn.Server):
 def run(application: Starlette, *, port: int, folder: Path, tls: bool) -> None:
     """Serve until SIGTERM or SIGINT. Port 0 takes a free one; with `tls` everything is https."""
     folder.mkdir(parents=True, exist_ok=True)
-    listening = socket.create_server(("127.0.0.1", port), backlog=_BACKLOG)
+    listening = socket.create_server((LOOPBACK, port), backlog=_BACKLOG)
     port = listening.getsockname()[1]
     signed = certificate(folder) if tls else None
     config = uvicorn.Config(
@@ -71,7 +72,7 @@ def run(application: Starlette, *, port: int, folder: Path, tls: bool) -> None:
     )
     announcement: dict[str, object] = {
         "ready": True,
-        "url": f"{'https' if tls else 'http'}://127.0.0.1:{port}",
+        "url": f"{'https' if tls else 'http'}://{LOOPBACK}:{port}",
         "port": port,
         "pid": os.getpid(),
         "folder": str(folder),

@@ -10,7 +10,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,14 @@ _STOP_S = 10
 class RunningSimulator:
     """A simulator in a process of its own. `url` stays the same over a restart, `http` does not."""
 
-    def __init__(self, folder: Path, *, tls: bool = False) -> None:
-        self._folder, self._tls = folder, tls
+    def __init__(self, folder: Path, *, tls: bool = False, wires: Sequence[str] = ()) -> None:
+        self._folder, self._tls, self._wires = folder, tls, tuple(wires)
         self.port = 0
         self.start()
 
     def start(self) -> None:
         command = [sys.executable, "-m", "simulator", "--port", str(self.port), "--folder", str(self._folder)]
+        command += [part for wire in self._wires for part in ("--wire", wire)]
         self._process = subprocess.Popen(  # noqa: S603
             [*command, *(["--tls"] if self._tls else [])], stdout=subprocess.PIPE, text=True
         )
@@ -131,10 +132,17 @@ def customer() -> Iterator[Customer]:
     made.close()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--simulator-wire", action="append", default=[], help="a wire besides ours, as a module's name")
+
+
 @pytest.fixture(scope="session")
-def simulator_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSimulator]:
+def simulator_process(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[RunningSimulator]:
     """One for the whole run."""
-    running = RunningSimulator(tmp_path_factory.mktemp("simulator"))
+    folder, wires = tmp_path_factory.mktemp("simulator"), pytestconfig.getoption("simulator_wire")
+    running = RunningSimulator(folder, wires=wires)
     yield running
     running.stop()
 

@@ -57,6 +57,15 @@ class CallbackAsk:
 
 
 @dataclass(frozen=True, slots=True)
+class Variables:
+    """What customers call the environment variables of their base URL and their key; `path` ends the base URL."""
+
+    url: str
+    key: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Wire:
     """One provider under `/{name}`. `dressed` adds the headers that every answer of the provider has.
 
@@ -74,6 +83,7 @@ class Wire:
     links_end_together: bool = False
     dressed: Callable[[Call, Response], None] = lambda call, response: None
     callback: Callable[[CallbackAsk], Delivery] | None = None
+    variables: Variables | None = None
 
 
 def bearer(request: Request, scheme: str = "Bearer") -> str | None:

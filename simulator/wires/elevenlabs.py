@@ -16,7 +16,7 @@ from simulator.generation import Ask, Charge, seed_of
 from simulator.media.sounds import sound
 from simulator.refusals import Reason, Refused
 from simulator.settings import ProviderSettings
-from simulator.wire import Endpoint, Wire
+from simulator.wire import Endpoint, Variables, Wire
 
 _EFFECT_MICROS = 120_000
 _MICROS_PER_MILLISECOND = 5
@@ -131,4 +131,5 @@ WIRE = Wire(
     settings=ProviderSettings(queued_s=(0, 0)),
     new_id=lambda: uuid4().hex,
     dressed=dressed,
+    variables=Variables("ELEVENLABS_API_URL", "ELEVENLABS_API_KEY"),
 )

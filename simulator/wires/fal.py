@@ -20,7 +20,7 @@ from simulator.generation import Ask, Charge, Generation, State, seed_of
 from simulator.media.images import picture
 from simulator.refusals import Reason, Refused
 from simulator.settings import ProviderSettings
-from simulator.wire import CallbackAsk, Delivery, Endpoint, Wire, bearer, reference_in
+from simulator.wire import CallbackAsk, Delivery, Endpoint, Variables, Wire, bearer, reference_in
 
 _MICROS_PER_MEGAPIXEL = 25_000
 _WEEK_S = 7 * 86_400
@@ -258,4 +258,5 @@ WIRE = Wire(
     settings=ProviderSettings(url_ttl_s=_WEEK_S),
     dressed=dressed,
     callback=callback,
+    variables=Variables("FAL_API_URL", "FAL_KEY"),
 )

@@ -19,7 +19,7 @@ from simulator.generation import Ask, Charge, seed_of
 from simulator.media.images import picture
 from simulator.refusals import Reason, Refused
 from simulator.settings import ProviderSettings
-from simulator.wire import Endpoint, Wire
+from simulator.wire import Endpoint, Variables, Wire
 
 _FLASH_25 = {
     "1:1": (1024, 1024),
@@ -222,4 +222,5 @@ WIRE = Wire(
     key_of=_key,
     refusal=refusal,
     settings=ProviderSettings(queued_s=(0, 0)),
+    variables=Variables("GEMINI_API_URL", "GEMINI_API_KEY"),
 )

@@ -12,7 +12,7 @@ from simulator.generation import Ask, Charge, Generation, State, seed_of
 from simulator.media.images import picture
 from simulator.refusals import Reason, Refused
 from simulator.settings import ProviderSettings
-from simulator.wire import Endpoint, Wire, bearer
+from simulator.wire import Endpoint, Variables, Wire, bearer
 
 PRICE_MICROS = 39_000
 _SMALLEST, _LARGEST = 64, 4096
@@ -140,4 +140,5 @@ WIRE = Wire(
     key_of=bearer,
     refusal=refusal,
     settings=ProviderSettings(url_ttl_s=3600),
+    variables=Variables("NANO_BANANA_API_URL", "NANO_BANANA_API_KEY"),
 )

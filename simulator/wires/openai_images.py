@@ -18,7 +18,7 @@ from simulator.generation import Ask, Charge, Generation, Output, seed_of
 from simulator.media.images import picture
 from simulator.refusals import Reason, Refused
 from simulator.settings import ProviderSettings
-from simulator.wire import Endpoint, Wire, bearer
+from simulator.wire import Endpoint, Variables, Wire, bearer
 
 MODELS = (
     "gpt-image-1-mini",
@@ -211,4 +211,5 @@ WIRE = Wire(
     settings=ProviderSettings(queued_s=(0, 0)),
     new_id=lambda: f"img_{uuid4().hex}",
     dressed=dressed,
+    variables=Variables("OPENAI_API_URL", "OPENAI_API_KEY", path="/v1"),
 )

@@ -21,7 +21,7 @@ from simulator.generation import Ask, Charge, Generation, Output, State, seed_of
 from simulator.media.images import picture
 from simulator.refusals import Reason, Refused
 from simulator.settings import ProviderSettings
-from simulator.wire import CallbackAsk, Delivery, Endpoint, Wire, bearer, reference_in
+from simulator.wire import CallbackAsk, Delivery, Endpoint, Variables, Wire, bearer, reference_in
 
 _MICROS_PER_IMAGE = 40_000
 _PAGE = 100
@@ -304,4 +304,5 @@ WIRE = Wire(
     links_end_together=True,
     dressed=dressed,
     callback=callback,
+    variables=Variables("REPLICATE_API_URL", "REPLICATE_API_TOKEN"),
 )

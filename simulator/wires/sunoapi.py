@@ -20,7 +20,7 @@ from simulator.media.sounds import sound
 from simulator.refusals import Reason, Refused
 from simulator.settings import ProviderSettings
 from simulator.store import bill
-from simulator.wire import CallbackAsk, Delivery, Endpoint, Wire, bearer, reference_in
+from simulator.wire import CallbackAsk, Delivery, Endpoint, Variables, Wire, bearer, reference_in
 
 _CREDITS = 12
 _MICROS_PER_CREDIT = 5_000
@@ -231,4 +231,5 @@ WIRE = Wire(
     judges_prompts=False,
     links_end_together=True,
     callback=callback,
+    variables=Variables("SUNO_API_URL", "SUNO_API_KEY"),
 )
