@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from simulator.generation import Output
-from simulator.media import images, models, sounds
+from simulator.media import images, models, sounds, videos
 
 # Takes the output's MIME type, its seed and its parameters.
 Maker = Callable[[str, int, Mapping[str, Any]], bytes]
@@ -16,6 +16,7 @@ MAKERS: Mapping[str, Maker] = {
     "stamped_image": images.plain,
     "sound": sounds.played,
     "model": models.built,
+    "video": videos.filmed,
 }
 
 

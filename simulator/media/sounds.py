@@ -33,13 +33,17 @@ def played(mime: str, seed: int, params: Mapping[str, Any]) -> bytes:
     """The file."""
     rate, duration = int(params["sample_rate"]), float(params["duration_s"])
     luck = random.Random(seed)  # noqa: S311 - a tune, no secret
-    frames = round(duration * rate)
-    tune = np.concatenate([_note(luck, rate) for _ in range(int(duration / _NOTE_S) + 1)])[:frames]
-    wave = np.repeat(tune[:, None], int(params["channels"]), axis=1)
+    wave = np.repeat(tune(luck, rate, round(duration * rate))[:, None], int(params["channels"]), axis=1)
     form, subtype = FORMATS[mime]
     out = BytesIO()
     soundfile.write(out, wave, rate, format=form, subtype=subtype)
     return out.getvalue()
+
+
+def tune(luck: random.Random, rate: int, frames: int) -> npt.NDArray[np.float32]:
+    """So many samples of one voice, each between -1 and 1."""
+    notes = [_note(luck, rate) for _ in range(int(frames / rate / _NOTE_S) + 1)]
+    return np.concatenate(notes)[:frames]
 
 
 def _note(luck: random.Random, rate: int) -> npt.NDArray[np.float32]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -18,6 +19,7 @@ from simulator.media import made
 from simulator.media.images import picture, stamped
 from simulator.media.models import model
 from simulator.media.sounds import sound
+from simulator.media.videos import video
 
 OUTPUTS = [
     picture(320, 200, mime="image/png", seed=1),
@@ -27,6 +29,7 @@ OUTPUTS = [
     sound(1.5, mime="audio/wav", seed=1),
     sound(1.5, mime="audio/flac", seed=1, channels=1),
     model(5000, seed=1),
+    video(320, 180, 1.5, seed=1),
 ]
 
 
@@ -57,6 +60,33 @@ def test_a_sound_lasts_exactly_so_long(mime: str, seconds: float) -> None:
     assert abs(len(data) / rate - seconds) <= (0.03 if mime == "audio/mpeg" else 1 / rate)
     assert (rate, data.shape[1]) == (44_100, 2)
     assert 0.05 < np.abs(data).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(320, 180), (180, 320), (1280, 720)])
+@pytest.mark.parametrize("seconds", [1.5, 4])
+def test_a_video_has_exactly_so_many_frames_and_its_sound_lasts_as_long(size: tuple[int, int], seconds: float) -> None:
+    with av.open(BytesIO(made(video(*size, seconds, seed=5))), "r") as file:
+        pictures, heard = file.streams.video[0], file.streams.audio[0]
+        assert (pictures.codec_context.name, heard.codec_context.name) == ("h264", "aac")
+        assert (pictures.width, pictures.height) == size
+        assert pictures.average_rate == 24
+        assert (file.duration or 0) / av.time_base == seconds
+        assert float((heard.duration or 0) * (heard.time_base or 0)) == pytest.approx(seconds, abs=0.001)
+        frames = [frame.to_ndarray() for frame in file.decode(video=0)]
+    assert len(frames) == round(seconds * 24)
+    assert (frames[0] != frames[-1]).any()
+
+
+def test_a_video_may_be_silent() -> None:
+    with av.open(BytesIO(made(video(320, 180, 1, seed=5, audible=False))), "r") as file:
+        assert not file.streams.audio
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: data[:9_000] + data[:9_000]])
+def test_half_a_video_cannot_be_read(damage: Any) -> None:
+    data = made(video(320, 180, 4, seed=5))
+    with pytest.raises(av.InvalidDataError), av.open(BytesIO(damage(data)), "r") as file:
+        list(file.decode(video=0))
 
 
 def glb(data: bytes) -> tuple[Any, bytes]:
