@@ -36,7 +36,10 @@ class Rate(BaseModel):
 
 
 class Account(BaseModel):
-    """One key of a provider and what it may do. None is without bound."""
+    """One key of a provider and what it may do. None is without bound.
+
+    `webhook_url` is called for all of its work by a provider that takes no address with a request.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,6 +49,7 @@ class Account(BaseModel):
     max_running: int | None = Field(default=None, ge=1)
     max_unfinished: int | None = Field(default=None, ge=0)
     rate: Rate | None = None
+    webhook_url: str | None = None
 
 
 def default_account(provider: str) -> Account:

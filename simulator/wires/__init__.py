@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simulator.wire import Wire
-from simulator.wires import elevenlabs, fal, gemini_image, nanobanana, openai_images, replicate, sunoapi
+from simulator.wires import elevenlabs, fal, gemini_image, meshy, nanobanana, openai_images, replicate, sunoapi
 
 WIRES: tuple[Wire, ...] = (
     openai_images.WIRE,
@@ -13,4 +13,5 @@ WIRES: tuple[Wire, ...] = (
     elevenlabs.WIRE,
     replicate.WIRE,
     sunoapi.WIRE,
+    meshy.WIRE,
 )
