@@ -1,4 +1,4 @@
-"""From an accepted job to its finished prompts: one item for each picture asked for."""
+"""From an accepted job to its finished prompts: one item for each output asked for."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from prompt_service.kits import BrandKit
 from prompt_service.rendering import MissingPlaceholder, Rendered, render
 from prompt_service.templates import Template, TemplateNotFound, Templates, find_template
 from schemas.jobs import JobRequested
-from schemas.parts import ASSET_SIZES, MAX_PROMPT_BYTES, AssetContext, ErrorCode, JobSpec, PreparedItem
+from schemas.parts import ASSET_SIZES, MAX_PROMPT_BYTES, AssetContext, ErrorCode, JobSpec, Kind, PreparedItem
 from schemas.prompts import PromptsPrepared, PromptsRejected
 
-DEFAULT_SIZE = (1024, 1024)
+DEFAULT_SIZES = {
+    Kind.IMAGE: (1024, 1024),
+    Kind.TEXTURE: (1024, 1024),
+    Kind.VIDEO: (1280, 720),
+}
+"""Width and height in pixels where a job names none. Kinds that are not here have no pixels."""
+EXTENSIONS = {"jpeg": "jpg"}
+"""Where a file's name ends otherwise than its format is called."""
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 
 
@@ -25,7 +32,7 @@ def prepare(requested: JobRequested, kit: BrandKit | None, templates: Templates)
         if template.kind != spec.kind:
             message = f"template {template.name} {template.version} makes {template.kind}, the job asks for {spec.kind}"
             return rejected(requested.job_id, ErrorCode.INVALID_REQUEST, message)
-        rendered = render(template, spec.prompt, kit.body if kit else None, spec.variables)
+        rendered = render(template, spec.prompt, kit.body if kit else None, spec.variables, _asked(spec))
     except (TemplateNotFound, MissingPlaceholder) as error:
         return rejected(requested.job_id, ErrorCode.INVALID_REQUEST, str(error))
     if len(rendered.prompt.encode()) * spec.count > MAX_PROMPT_BYTES:
@@ -67,6 +74,13 @@ def _items(job_id: UUID, spec: JobSpec, template: Template, rendered: Rendered) 
             format=spec.format,
             seed=None if spec.seed is None else spec.seed + number - 1,
             fit=spec.fit,
+            tileable=spec.tileable,
+            duration_seconds=spec.duration_seconds,
+            loop=spec.loop,
+            instrumental=spec.instrumental,
+            genre=spec.genre,
+            effect=spec.effect,
+            max_triangles=spec.max_triangles,
             template=template.name,
             template_version=template.version,
             template_sha256=template.sha256,
@@ -80,8 +94,22 @@ def _items(job_id: UUID, spec: JobSpec, template: Template, rendered: Rendered) 
     ]
 
 
+def _asked(spec: JobSpec) -> dict[str, str]:
+    """What the request says of its kind, in the words a prompt has for it; what it leaves open is empty."""
+    return {
+        "effect": spec.effect or "",
+        "genre": spec.genre or "",
+        "voices": "instrumental, without any voice" if spec.instrumental else "with a singing voice",
+        "seconds": "" if spec.duration_seconds is None else f"{spec.duration_seconds:g}",
+        "looping": "The last frame meets the first, so that it loops without a visible cut." if spec.loop else "",
+        "tiling": "Seamless: opposite edges meet when it is laid side by side." if spec.tileable else "",
+    }
+
+
 def _size(spec: JobSpec) -> tuple[int, int]:
-    width, height = ASSET_SIZES[spec.asset_type] if spec.asset_type else DEFAULT_SIZE
+    if spec.kind not in DEFAULT_SIZES:
+        return 0, 0
+    width, height = ASSET_SIZES[spec.asset_type] if spec.asset_type else DEFAULT_SIZES[spec.kind]
     return spec.width or width, spec.height or height
 
 
@@ -93,10 +121,11 @@ def _logical_name(job_id: UUID, spec: JobSpec, number: int) -> str:
     kind = (spec.asset_type or spec.kind).value
     slug = _NOT_SLUG.sub("-", (spec.prompt or "").lower())[:40].strip("-") or kind
     suffix = f"-{number}" if spec.count > 1 else ""
+    extension = EXTENSIONS.get(spec.format, spec.format)
     if spec.path:
-        stem = spec.path.removesuffix(f".{spec.format}")
-        return f"{stem}{suffix}.{spec.format}"
-    return f"{spec.run or job_id}/{kind}/{slug}{suffix}.{spec.format}"
+        stem = spec.path.removesuffix(f".{spec.format}").removesuffix(f".{extension}")
+        return f"{stem}{suffix}.{extension}"
+    return f"{spec.run or job_id}/{kind}/{slug}{suffix}.{extension}"
 
 
 def _asset_context(requested: JobRequested) -> AssetContext:

@@ -21,7 +21,12 @@ class MissingPlaceholder(ValueError):
     """The template needs a value that nobody gave."""
 
     def __init__(self, template: Template, name: str, placeholder: Placeholder) -> None:
-        sources = {"text": "a prompt", "brand_kit": "a brand kit", "variable": f"the variable {name}"}
+        sources = {
+            "text": "a prompt",
+            "brand_kit": "a brand kit",
+            "variable": f"the variable {name}",
+            "request": f"the field {name}",
+        }
         super().__init__(f"template {template.name} {template.version} needs {sources[placeholder.source]}")
 
 
@@ -35,13 +40,23 @@ class Rendered:
     warnings: tuple[str, ...]
 
 
-def render(template: Template, text: str | None, kit: BrandKitBody | None, variables: Mapping[str, str]) -> Rendered:
-    """Fill `template`. Raises `MissingPlaceholder` when a required slot has no value."""
+def render(
+    template: Template,
+    text: str | None,
+    kit: BrandKitBody | None,
+    variables: Mapping[str, str],
+    asked: Mapping[str, str] | None = None,
+) -> Rendered:
+    """Fill `template`. Raises `MissingPlaceholder` when a required slot has no value.
+
+    `asked` is what the request says of its kind, by the names in `templates.Asked`.
+    """
     cleaned = clean(text or "", limit=MAX_TEXT)
-    given = _Given(cleaned, kit, variables)
+    given = _Given(cleaned, kit, variables, asked or {})
     values = {name: _value(template, name, given) for name in template.placeholders}
     filled = "".join(values[piece] if index % 2 else piece for index, piece in enumerate(template.pieces))
-    prompt = f"{filled} {template.quality_modifiers}".strip()
+    # An empty slot leaves two spaces; what people typed has none.
+    prompt = " ".join(f"{filled} {template.quality_modifiers}".split())
     return Rendered(
         prompt=prompt,
         headline=headline_of(cleaned) or (kit.name if kit else None),
@@ -55,6 +70,7 @@ class _Given:
     text: str
     kit: BrandKitBody | None
     variables: Mapping[str, str]
+    asked: Mapping[str, str]
 
     def of(self, name: str, source: Source) -> str:
         match source:
@@ -65,6 +81,8 @@ class _Given:
             case "variable":
                 cleaned = clean(self.variables.get(name, ""), limit=MAX_VARIABLE)
                 return fence(cleaned) if cleaned else ""
+            case "request":
+                return self.asked.get(name, "")
 
 
 def _value(template: Template, name: str, given: _Given) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -22,7 +22,9 @@ _BRACES = re.compile(r"[{}]")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^v\d+\.\d+$")]
-Source = Literal["text", "brand_kit", "variable"]
+Source = Literal["text", "brand_kit", "variable", "request"]
+Asked = Literal["effect", "genre", "voices", "seconds", "looping", "tiling"]
+"""What a slot of the source `request` may be called."""
 
 
 class TemplateNotFound(LookupError):
@@ -41,7 +43,7 @@ class BrokenTemplates(ValueError):
 
 
 class Placeholder(BaseModel):
-    """Where a slot's value comes from: the user's text, the brand kit, or a variable of the request."""
+    """Where a slot's value comes from: the user's text, the brand kit, a variable, or the request's own fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -77,6 +79,10 @@ class TemplateFile(BaseModel):
             raise ValueError(f"base_prompt uses slots that are not in placeholders: {', '.join(unknown)}")
         if unused := sorted(set(self.placeholders) - slots):
             raise ValueError(f"placeholders that base_prompt never uses: {', '.join(unused)}")
+        asked = {name for name, placeholder in self.placeholders.items() if placeholder.source == "request"}
+        if unknown := sorted(asked - set(get_args(Asked))):
+            known = ", ".join(get_args(Asked))
+            raise ValueError(f"placeholders that no request fills: {', '.join(unknown)}; a request has {known}")
         return self
 
 

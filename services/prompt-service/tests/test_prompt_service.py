@@ -116,6 +116,69 @@ async def test_four_pictures_are_four_items_with_names_and_seeds_of_their_own(se
     assert {(item.width, item.height) for item in said.items} == {(640, 480)}
 
 
+KINDS: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
+    (
+        {"kind": Kind.VIDEO, "format": "mp4", "duration_seconds": 5.0, "loop": True},
+        {"width": 1280, "height": 720, "duration_seconds": 5.0, "loop": True, "format": "mp4"},
+        "5 seconds: «a dragon». The last frame meets the first",
+        "video/a-dragon.mp4",
+    ),
+    (
+        {"kind": Kind.TEXTURE, "format": "jpeg", "tileable": True, "width": 512},
+        {"width": 512, "height": 1024, "tileable": True, "format": "jpeg", "duration_seconds": None},
+        "«a dragon», seen straight from above, filling the whole picture. Seamless",
+        "texture/a-dragon.jpg",
+    ),
+    (
+        {"kind": Kind.SFX, "format": "wav", "duration_seconds": 0.5, "effect": "win", "prompt": None},
+        {"width": 0, "height": 0, "duration_seconds": 0.5, "effect": "win"},
+        "A win sound effect for a game",
+        "sfx/sfx.wav",
+    ),
+    (
+        {"kind": Kind.MUSIC, "format": "mp3", "duration_seconds": 30, "genre": "jazz", "instrumental": False},
+        {"width": 0, "height": 0, "duration_seconds": 30, "genre": "jazz", "instrumental": False},
+        "jazz music, with a singing voice: «a dragon»",
+        "music/a-dragon.mp3",
+    ),
+    (
+        {"kind": Kind.MODEL_3D, "format": "glb", "max_triangles": 20_000},
+        {"width": 0, "height": 0, "max_triangles": 20_000},
+        "A single 3D model of «a dragon»",
+        "model_3d/a-dragon.glb",
+    ),
+]
+
+
+@pytest.mark.parametrize(("spec", "expected", "words", "name"), KINDS, ids=[str(spec["kind"]) for spec, *_ in KINDS])
+async def test_every_kind_gets_its_template_its_fields_and_a_name_that_ends_as_its_format_does(
+    service: Service, spec: dict[str, Any], expected: dict[str, Any], words: str, name: str
+) -> None:
+    await service.hear(requested(**spec))
+    [said] = await service.said()
+    assert isinstance(said, PromptsPrepared)
+    [item] = said.items
+    assert item.template == item.kind == spec["kind"]
+    assert {field: getattr(item, field) for field in expected} == expected
+    assert words in item.prompt
+    assert item.logical_name == f"{said.job_id}/{name}"
+
+
+@pytest.mark.parametrize("path", ["tiles/stone", "tiles/stone.jpg", "tiles/stone.jpeg"])
+async def test_a_path_of_ones_own_ends_as_the_format_does_too(service: Service, path: str) -> None:
+    await service.hear(requested(kind=Kind.TEXTURE, format="jpeg", path=path))
+    [said] = await service.said()
+    assert isinstance(said, PromptsPrepared)
+    assert [item.logical_name for item in said.items] == ["tiles/stone.jpg"]
+
+
+async def test_a_template_of_another_kind_is_refused_in_words(service: Service) -> None:
+    await service.hear(requested(kind=Kind.VIDEO, format="mp4", template="sfx"))
+    [said] = await service.said()
+    assert isinstance(said, PromptsRejected)
+    assert said.message == "template sfx v1.0 makes sfx, the job asks for video"
+
+
 async def test_a_job_is_answered_once_however_often_it_comes(service: Service) -> None:
     event = requested()
     await service.hear(event, event)
@@ -271,4 +334,5 @@ async def test_a_kit_with_a_bad_field_is_refused_by_its_name(service: Service, c
 async def test_templates_are_listed_with_what_they_need(service: Service) -> None:
     async with service.client() as client:
         listed = (await client.get("/v1/templates")).json()
-    assert {one["name"] for one in listed} == {"image", *(asset_type.value for asset_type in AssetType)}
+    made = set(Kind) - {Kind.ENVIRONMENT_MAP}
+    assert {one["name"] for one in listed} == {*made, *AssetType}

@@ -16,7 +16,7 @@ from prompt_service.rendering import MissingPlaceholder, render
 from prompt_service.sanitizing import CLOSING, OPENING, clean, fence, headline_of
 from prompt_service.settings import Settings
 from prompt_service.templates import SHIPPED, BrokenTemplates, TemplateNotFound, find_template, load_templates
-from schemas.parts import AssetType
+from schemas.parts import AssetType, Kind
 
 TEMPLATES = load_templates()
 COLOURS = st.integers(0, 0xFFFFFF).map(lambda number: f"#{number:06X}")
@@ -96,8 +96,42 @@ def test_an_unknown_template_is_named_with_those_there_are() -> None:
         find_template(TEMPLATES, "poster", None)
 
 
-def test_every_asset_type_has_its_template() -> None:
-    assert {asset_type.value for asset_type in AssetType} | {"image"} == {name for name, _ in TEMPLATES}
+def test_every_asset_type_and_every_kind_that_is_made_has_its_template() -> None:
+    kinds = {kind.value for kind in Kind if kind is not Kind.ENVIRONMENT_MAP}
+    assert {asset_type.value for asset_type in AssetType} | kinds == {name for name, _ in TEMPLATES}
+    assert all(template.kind == name for (name, _), template in TEMPLATES.items() if name in kinds)
+
+
+@pytest.mark.parametrize("name", ["video", "texture", "model_3d"])
+def test_what_is_seen_gets_the_colours_and_the_tone_of_the_brand(name: str) -> None:
+    prompt = render(TEMPLATES[name, "v1.0"], "a wheel", KIT, {}).prompt
+    assert "#7C3AED" in prompt
+    assert "bold" in prompt
+
+
+def test_music_gets_the_tone_of_the_brand_and_a_sound_effect_nothing_of_it() -> None:
+    music = render(TEMPLATES["music", "v1.0"], "a slow evening", KIT, {}, {"voices": "instrumental"}).prompt
+    effect = render(TEMPLATES["sfx", "v1.0"], "a coin", KIT, {}, {"effect": "click"}).prompt
+
+    assert "bold" in music
+    assert "#" not in music
+    assert effect == render(TEMPLATES["sfx", "v1.0"], "a coin", None, {}, {"effect": "click"}).prompt
+
+
+def test_a_slot_that_stays_empty_leaves_no_hole() -> None:
+    plain = render(TEMPLATES["video", "v1.0"], "waves", None, {}, {"seconds": "5", "looping": ""}).prompt
+    looped = render(TEMPLATES["video", "v1.0"], "waves", None, {}, {"seconds": "5", "looping": "It loops."}).prompt
+
+    assert plain.startswith("A single continuous shot of 5 seconds: «waves». Palette: ")
+    assert looped.startswith("A single continuous shot of 5 seconds: «waves». It loops. Palette: ")
+
+
+def test_the_shortest_prompts_that_providers_take_leave_room_for_the_subject() -> None:
+    effect = render(TEMPLATES["sfx", "v1.0"], "x" * 300, None, {}, {"effect": "countdown"}).prompt
+    music = render(TEMPLATES["music", "v1.0"], "x" * 250, KIT, {}, {"genre": "electronic", "voices": "with voices"})
+    model = render(TEMPLATES["model_3d", "v1.0"], "x" * 350, KIT, {}).prompt
+
+    assert (len(effect) <= 450, len(music.prompt) <= 400, len(model) <= 600) == (True, True, True)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +158,11 @@ def test_every_asset_type_has_its_template() -> None:
             "name: image\nversion: v1.0\nkind: image\nbase_prompt: x\nquality_modifiers: []\n"
             "placeholders: {z: {source: text}}\n",
             "needs a default",
+        ),
+        (
+            "name: image\nversion: v1.0\nkind: image\nbase_prompt: x {z}\nquality_modifiers: []\n"
+            "placeholders: {z: {source: request, required: true}}\n",
+            "no request fills: z; a request has effect, genre",
         ),
     ],
 )
