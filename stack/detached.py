@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -24,7 +24,12 @@ SUPERVISOR = "supervisor"
 
 
 def start_detached(
-    home: Path | None = None, *, port: int | None = None, env: Mapping[str, str] | None = None, timeout: float = 300.0
+    home: Path | None = None,
+    *,
+    port: int | None = None,
+    env: Mapping[str, str] | None = None,
+    wires: Sequence[str] | None = None,
+    timeout: float = 300.0,
 ) -> StackInfo:
     """Start the system in a process of its own that goes on when this one ends; return when everything is ready.
 
@@ -37,10 +42,14 @@ def start_detached(
     log = state.log_file(home, SUPERVISOR)
     state.turn_over(log)
     command = [sys.executable, "-P", "-m", "stack", "--home", str(home)]
+    if port is not None:
+        command += ["--port", str(port)]
+    if wires is not None:
+        command += ["--simulator", *(part for wire in wires for part in ("--wire", wire))]
     with log.open("ab") as output:
         said_before = output.tell()
         owner = subprocess.Popen(
-            command if port is None else [*command, "--port", str(port)],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -12,10 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 
 from stack import ports, state
-from stack.errors import StackError, StartRefusedError
+from stack.errors import ServerError, StackError, StartRefusedError
 from stack.java import java
 from stack.postgres import programs
-from stack.services import CONTROLLER_PORT, KAFKA_PORT, OFFSETS, POSTGRES_PORT, SERVICES
+from stack.services import CONTROLLER_PORT, KAFKA_PORT, OFFSETS, POSTGRES_PORT, SERVICES, SIMULATOR_PORT
+from stack.simulator import Simulated, simulated
 
 DEFAULT_PORT = 8700
 KAFKA_SETTING = "KAFKA_BOOTSTRAP_SERVERS"
@@ -27,13 +28,14 @@ HOME_SETTING = "BACKLOT_HOME"
 class Plan:
     """``ports``: offset (stack/services.py) → port; ``kafka`` and ``databases``: what others run for us.
 
-    ``problems``: a sentence for everything that speaks against starting it.
+    ``problems``: a sentence for everything that speaks against starting it. ``simulated``: with which simulator.
     """
 
     ports: Mapping[int, int]
     kafka: str | None
     databases: Mapping[str, str]
     problems: tuple[str, ...] = ()
+    simulated: Simulated | None = None
 
     @property
     def needs_kafka(self) -> bool:
@@ -64,11 +66,16 @@ def make_home(home: Path) -> None:
         raise StartRefusedError([f"The state folder {home} cannot be written by this user."])
 
 
-def make_plan(home: Path, port: int | None, environ: Mapping[str, str]) -> Plan:
-    """The plan for a start over ``home``, which is ours already, with every problem there is."""
+def make_plan(home: Path, port: int | None, environ: Mapping[str, str], *, wires: Sequence[str] | None = None) -> Plan:
+    """The plan for a start over ``home``, which is ours already, with every problem there is.
+
+    ``wires``: the simulator is started, and speaks these besides its own; None: without a simulator.
+    """
     problems: list[str] = []
     base = _noted(problems, lambda: base_port(port, environ))
     plan = plan_for(_choose_ports(home, DEFAULT_PORT if base is None else base), environ)
+    if wires is not None:
+        plan = _with_simulator(plan, wires, environ, problems)
     problems += ports_in_use(plan) if base is not None else []
     problems += _missing_programs(plan)
     problems += outside_problems(plan)
@@ -79,6 +86,14 @@ def plan_for(chosen: Mapping[int, int], environ: Mapping[str, str]) -> Plan:
     """The plan with these ports, unchecked."""
     databases = {spec.package: url for spec in SERVICES if (url := environ.get(f"{spec.prefix}DATABASE_URL"))}
     return Plan(chosen, environ.get(KAFKA_SETTING) or None, databases)
+
+
+def _with_simulator(plan: Plan, wires: Sequence[str], environ: Mapping[str, str], problems: list[str]) -> Plan:
+    try:
+        return replace(plan, simulated=simulated(plan.ports[SIMULATOR_PORT], wires, environ))
+    except ServerError as error:
+        problems.append(str(error))
+        return plan
 
 
 def _noted(problems: list[str], read: Callable[[], int]) -> int | None:
@@ -116,6 +131,8 @@ def ports_in_use(plan: Plan) -> Iterator[str]:
         names |= {KAFKA_PORT: "kafka", CONTROLLER_PORT: "kafka's controller"}
     if plan.needs_postgres:
         names |= {POSTGRES_PORT: "postgres"}
+    if plan.simulated is not None:
+        names |= {SIMULATOR_PORT: "simulator"}
     for offset, port in sorted(plan.ports.items()):
         if offset in names and not ports.is_free(port):
             yield f"Port {port} ({names[offset]}) is in use{_listener(port)}. End it, or set {PORT_SETTING}=0."

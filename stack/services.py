@@ -33,9 +33,9 @@ SERVICES = (
     # Last, so that the door opens when there is somebody behind it.
     ServiceSpec("api-gateway", internal=10, public=0, wave=1),
 )
-KAFKA_PORT, CONTROLLER_PORT, POSTGRES_PORT = 20, 21, 22
+KAFKA_PORT, CONTROLLER_PORT, POSTGRES_PORT, SIMULATOR_PORT = 20, 21, 22, 23
 OFFSETS = sorted(
-    {KAFKA_PORT, CONTROLLER_PORT, POSTGRES_PORT}
+    {KAFKA_PORT, CONTROLLER_PORT, POSTGRES_PORT, SIMULATOR_PORT}
     | {service.internal for service in SERVICES}
     | {service.public for service in SERVICES if service.public is not None}
 )

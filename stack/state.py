@@ -25,7 +25,8 @@ class StackInfo:
 
     ``gateway`` and ``assets`` are origins (``http://127.0.0.1:8700``), ``kafka`` is host:port, ``databases`` maps a
     service's package to its DSN, ``processes`` maps a name (kafka, postgres, api-gateway, ..., supervisor) to its pid
-    and is kept true over restarts; ``readiness`` maps a service to the address that says whether it can work.
+    and is kept true over restarts; ``readiness`` maps a service to the address that says whether it can work;
+    ``simulator`` is the origin of the one that stands in for every provider, None where they are the real ones.
     """
 
     gateway: str
@@ -36,6 +37,7 @@ class StackInfo:
     processes: Mapping[str, int]
     home: str
     readiness: Mapping[str, str]
+    simulator: str | None
 
 
 @dataclass(frozen=True, slots=True)

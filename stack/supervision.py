@@ -42,7 +42,7 @@ class Program(Protocol):
 
 
 class Service:
-    """One of our services as a process. Ready when ``GET /readyz`` on its internal port answers 200."""
+    """One of our services as a process. Ready when ``GET ready_path`` on its internal port answers 200."""
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class Service:
         env: Mapping[str, str],
         internal_port: int,
         log: Path,
+        ready_path: str = "/readyz",
         inherit: Sequence[int] = (),
         timeout: float = 120.0,
     ) -> None:
@@ -60,6 +61,7 @@ class Service:
         self._command = tuple(command)
         self._env = dict(env)
         self._port = internal_port
+        self._ready_path = ready_path
         self._inherit = tuple(inherit)
         self._timeout = timeout
         self._child: Child | None = None
@@ -75,7 +77,7 @@ class Service:
         """Start it, return when it is ready; ServerError with the end of its log when it does not get there."""
         child = self._child = Child(self._command, log=self.log, env=self._env, inherit=self._inherit)
         deadline, pause = time.monotonic() + self._timeout, 0.05
-        while not await answers_ready(self._port):
+        while not await answers_ready(self._port, self._ready_path):
             if child.returncode is not None:
                 raise ServerError(f"{self.name} ended with status {child.returncode}:\n{tail(self.log)}")
             if time.monotonic() > deadline:
@@ -112,13 +114,13 @@ def service_command(package: str) -> list[str]:
     return [sys.executable, "-P", "-m", package]
 
 
-async def answers_ready(port: int) -> bool:
-    """Whether ``/readyz`` on this port of this machine answers 200 within two seconds."""
+async def answers_ready(port: int, path: str = "/readyz") -> bool:
+    """Whether ``path`` on this port of this machine answers 200 within two seconds."""
     try:
         async with asyncio.timeout(2):
             reader, writer = await asyncio.open_connection(LOOPBACK, port)
             try:
-                writer.write(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
                 return b" 200 " in await reader.readline()
             finally:
                 writer.close()

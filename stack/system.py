@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from stack import state
+from stack import simulator, state
 from stack.detached import start_detached, stop
 from stack.errors import ServerError, StackError, StartRefusedError
 from stack.jars import Progress
@@ -21,7 +21,7 @@ from stack.ownership import FolderLock
 from stack.plan import KAFKA_SETTING, Plan, home_folder, make_home, make_plan
 from stack.ports import LOOPBACK
 from stack.postgres import Postgres
-from stack.services import CONTROLLER_PORT, KAFKA_PORT, POSTGRES_PORT, SERVICES, ServiceSpec
+from stack.services import CONTROLLER_PORT, KAFKA_PORT, POSTGRES_PORT, SERVICES, SIMULATOR_PORT, ServiceSpec
 from stack.state import Secrets, StackInfo
 from stack.supervision import Keeper, Program, Service, service_command
 
@@ -33,8 +33,9 @@ class System:
 
     ``home``: None is ``BACKLOT_HOME`` or ``.backlot``. ``port``: base port, 0 for free ones, None is ``BACKLOT_PORT``
     or 8700. ``env`` is laid over this process's environment, ``service_env`` (service name → variables) over what that
-    service gets. ``on_event`` hears one sentence per thing that happens. Start it from the main thread: its processes
-    end with the thread that started them.
+    service gets. ``wires``: the simulator is started, speaks these modules' wires besides its own, and the worker is
+    pointed at it; None: no simulator. ``on_event`` hears one sentence per thing that happens. Start it from the main
+    thread: its processes end with the thread that started them.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class System:
         port: int | None = None,
         env: Mapping[str, str] | None = None,
         service_env: Mapping[str, Mapping[str, str]] | None = None,
+        wires: Sequence[str] | None = None,
         on_event: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self._environ = {**os.environ, **(env or {})}
@@ -51,6 +53,7 @@ class System:
         self.on_event = on_event
         self._port = port
         self._service_env = service_env or {}
+        self._wires = wires
         self._lock = FolderLock(self.home)
         self._keepers: dict[str, Keeper] = {}
         self._info: StackInfo | None = None
@@ -101,19 +104,20 @@ class System:
         self._info = None
         for wave in sorted({spec.wave for spec in SERVICES}, reverse=True):
             await self._stop(spec.name for spec in SERVICES if spec.wave == wave)
-        await self._stop(("kafka", "postgres"))
+        await self._stop(("kafka", "postgres", simulator.NAME))
         self._lock.release()
 
     async def _start_all(self) -> None:
-        plan = await asyncio.to_thread(make_plan, self.home, self._port, self._environ)
+        plan = await asyncio.to_thread(make_plan, self.home, self._port, self._environ, wires=self._wires)
         secrets = await asyncio.to_thread(self._prepare_folder)
         kafka, postgres = self._servers(plan)
         shared = self._shared_env(plan, secrets, kafka.bootstrap if kafka else str(plan.kafka))
         untried = self._services(plan, shared, postgres).values()
         if plan.problems:
             raise await _explained({"plan": StartRefusedError(plan.problems)}, untried)
-        servers = {"kafka": kafka, "postgres": postgres}
-        if failed := await _failures({name: self._start_server(name, server) for name, server in servers.items()}):
+        starts = {"kafka": self._start_server("kafka", kafka), "postgres": self._start_server("postgres", postgres)}
+        starts |= {one.name: self._start(one.name, one, one.run) for one in self._simulators(plan)}
+        if failed := await _failures(starts):
             raise await _explained(failed, untried)
         if postgres is not None:
             await postgres.ensure_databases(_inside(plan))
@@ -129,6 +133,7 @@ class System:
             processes=self.pids,
             home=str(self.home),
             readiness={spec.name: f"{_origin(plan.ports[spec.internal])}/readyz" for spec in SERVICES},
+            simulator=plan.simulated.origin if plan.simulated else None,
         )
         self._note_pids()
 
@@ -150,6 +155,20 @@ class System:
         )
         return kafka if plan.needs_kafka else None, postgres if plan.needs_postgres else None
 
+    def _simulators(self, plan: Plan) -> list[Service]:
+        if plan.simulated is None:
+            return []
+        return [
+            simulator.process(
+                plan.simulated,
+                port=plan.ports[SIMULATOR_PORT],
+                home=self.home,
+                environ=self._environ,
+                log=state.log_file(self.home, simulator.NAME),
+                held=self._lock.descriptor,
+            )
+        ]
+
     async def _start_server(self, name: str, server: Kafka | Postgres | None) -> None:
         if server is not None:
             await self._start(name, server, server.start)
@@ -159,6 +178,8 @@ class System:
         return {spec: self._service(spec, plan, shared, urls[spec.package]) for spec in SERVICES}
 
     def _service(self, spec: ServiceSpec, plan: Plan, shared: Mapping[str, str], url: str) -> Service:
+        if plan.simulated is not None and spec.name == simulator.CUSTOMER:
+            shared = simulator.pointed_at(plan.simulated, shared)
         own = {
             f"{spec.prefix}DATABASE_URL": url,
             f"{spec.prefix}INTERNAL_PORT": str(plan.ports[spec.internal]),
@@ -214,7 +235,7 @@ class System:
         return {**ours, **given, **fixed}
 
     def _prepare_folder(self) -> Secrets:
-        for name in ("kafka", "postgres", *(spec.name for spec in SERVICES)):
+        for name in ("kafka", "postgres", simulator.NAME, *(spec.name for spec in SERVICES)):
             state.turn_over(state.log_file(self.home, name))
         return state.keep_secrets(self.home)
 

@@ -37,6 +37,10 @@ import runpy, sys
 sys.argv[1:] = ["{prefix}", *sys.argv[1:]]
 runpy.run_path("{program}", run_name="__main__")
 """
+ECHO_WIRE = """
+from simulator.wire import Wire
+WIRE = Wire(name="echo", endpoints=(), key_of=lambda request: None, refusal=lambda refused: None)
+"""
 NAMES = ["api-gateway", "cost-ledger", "kafka", "postgres", "prompt-service", "provider-worker", "storage-service"]
 
 
@@ -93,6 +97,13 @@ def wait_until(what: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
 async def ask(url: str, statement: str) -> object:
     connection = await asyncpg.connect(url)
     try:
@@ -105,7 +116,9 @@ def test_stack_json_says_where_everything_is_and_only_its_owner_can_read_it(runn
     file = Path(running.home) / "stack.json"
     noted = json.loads(file.read_text())
 
-    assert noted.keys() == {"gateway", "assets", "api_key", "kafka", "databases", "processes", "home", "readiness"}
+    places = {"gateway", "assets", "kafka", "databases", "simulator", "home", "readiness"}
+    assert noted.keys() == places | {"api_key", "processes"}
+    assert noted["simulator"] is None
     assert sorted(noted["processes"]) == sorted([*NAMES, "supervisor"])
     ready = {name: httpx.get(address, trust_env=False).status_code for name, address in noted["readiness"].items()}
     assert ready == {spec.name: 200 for spec in SERVICES}
@@ -229,6 +242,40 @@ async def test_what_a_caller_gives_one_service_reaches_that_service_alone(
 
     assert worker["SANDBOX_DELAY"] == "0"
     assert "SANDBOX_DELAY" not in ledger
+
+
+async def test_with_the_simulator_the_worker_has_its_keys_alone_and_it_is_kept_running(
+    tmp_path: Path, outside: dict[str, str]
+) -> None:
+    env = {**outside, "FAL_KEY": "real", "PAINTER_TOKEN": "real", "OPENAI_API_URL": "https://api.openai.com/v1"}
+    async with System(tmp_path, port=0, env=env, wires=[]) as system:
+        url, killed = str(system.info.simulator), system.pids["simulator"]
+        worker = await asyncio.to_thread(environment_of, system.info, "provider-worker")
+        os.kill(killed, signal.SIGKILL)
+        await asyncio.to_thread(wait_until, lambda: system.info.processes["simulator"] != killed)
+        await asyncio.to_thread(wait_until, lambda: answers(f"{url}/admin/health"))
+        again = system.pids["simulator"]
+
+    assert (worker["FAL_KEY"], worker["FAL_API_URL"]) == ("sim-fal", f"{url}/fal")
+    assert worker["OPENAI_API_URL"] == f"{url}/openai/v1"
+    assert "PAINTER_TOKEN" not in worker
+    assert (tmp_path / "logs" / "simulator.log").exists()
+    assert not lives(again)
+
+
+def test_in_the_background_the_simulator_speaks_the_wires_it_was_given_and_ends_with_its_owner(
+    tmp_path: Path, outside: dict[str, str]
+) -> None:
+    (tmp_path / "echo_wire.py").write_text(ECHO_WIRE)
+    env = {**outside, "PYTHONPATH": os.pathsep.join([str(tmp_path), outside["PYTHONPATH"]])}
+    info = start_detached(tmp_path / "home", port=0, env=env, wires=["echo_wire"])
+    try:
+        served = httpx.get(f"{info.simulator}/admin/health", trust_env=False).json()["providers"]
+        os.kill(info.processes["supervisor"], signal.SIGKILL)
+        wait_until(lambda: not lives(info.processes["simulator"]))
+    finally:
+        stop(tmp_path / "home")
+    assert {"echo", "fal"} <= set(served)
 
 
 # The gateway among them: it is started when the others are ready, and is to be told of all the same.

@@ -40,14 +40,23 @@ Port = Annotated[
 def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready.")] = False,
     port: Port = None,
+    simulator: Annotated[
+        bool, typer.Option("--simulator", help="Every provider is stood in for by the simulator; no key, no bill.")
+    ] = False,
+    wire: Annotated[
+        list[str] | None, typer.Option(metavar="MODULE", help="One more that the simulator speaks (PYTHONPATH).")
+    ] = None,
 ) -> None:
     """Start Kafka, PostgreSQL and the five services."""
+    if wire and not simulator:
+        raise typer.BadParameter("--wire goes with --simulator")
+    wires = (wire or []) if simulator else None
     if detach:
         with ERR.status("Starting Kafka, PostgreSQL and five services ..."):
-            info = start_detached(home(), port=port)
+            info = start_detached(home(), port=port, wires=wires)
         _introduce(info, "`backlot down` ends it.")
         return
-    system = System(home(), port=port, on_event=_tell)
+    system = System(home(), port=port, wires=wires, on_event=_tell)
     asyncio.run(serve(system, on_ready=lambda info: _introduce(info, "Ctrl-C ends it.")))
 
 
@@ -65,12 +74,16 @@ def status(as_object: Json = False) -> None:
             "gateway": info.gateway,
             "assets": info.assets,
             "kafka": info.kafka,
+            "simulator": info.simulator,
             "processes": dict(info.processes),
             "problems": {name: told for name, told in problems.items() if told},
         }
         sys.stdout.write(as_json(shown) + "\n")
         return
-    OUT.print(f"gateway  {info.gateway}\nassets   {info.assets}\nkafka    {info.kafka}\nstate    {info.home}\n")
+    places = {"gateway": info.gateway, "assets": info.assets, "kafka": info.kafka, "state": info.home}
+    if info.simulator:
+        places["simulator"] = info.simulator
+    OUT.print("\n".join(f"{name:<9}  {place}" for name, place in places.items()) + "\n")
     table(("process", "pid", "memory"), [(name, pid, _memory(pid)) for name, pid in info.processes.items()])
     for name, told in problems.items():
         for problem in told:
@@ -167,6 +180,8 @@ def _tell(sentence: str) -> None:
 def _introduce(info: StackInfo, how_to_end: str) -> None:
     OUT.print(f"Backlot is ready at {info.gateway} (documentation: {info.gateway}/docs).", markup=False)
     OUT.print(f"API key: {info.api_key}", markup=False)
+    if info.simulator:
+        OUT.print(f"Providers are simulated; what they bill: {info.simulator}/admin/bill", markup=False)
     OUT.print(f"Try `backlot demo`. {how_to_end}", markup=False)
 
 
