@@ -32,7 +32,9 @@ from provider_worker.adapters.interface import (
     ProviderAdapter,
     ProviderError,
     Status,
+    WebhookEvent,
 )
+from provider_worker.adapters.signatures import unsigned
 from provider_worker.engine.attempts import Tools
 from provider_worker.engine.bills import Bills
 from provider_worker.engine.claiming import Claimer
@@ -175,6 +177,9 @@ class Painter:
 
     async def fetch(self, art: Artifact) -> AsyncIterator[bytes]:
         yield art.data or b""
+
+    async def parse_webhook(self, headers: Mapping[str, str], body: bytes, received_at: datetime) -> WebhookEvent:
+        return unsigned(body)
 
     async def health(self) -> bool:
         return True

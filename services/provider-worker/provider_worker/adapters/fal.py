@@ -6,9 +6,16 @@ job whose answer was lost.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
+import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from chassis.foreign import ForeignError, Limits, Policy, download, guarded_client, origin_of
 from provider_worker.adapters.config import ProviderConfig
 from provider_worker.adapters.http_adapter import HttpAdapter
 from provider_worker.adapters.interface import (
@@ -22,13 +29,19 @@ from provider_worker.adapters.interface import (
     Op,
     ProviderError,
     Status,
+    WebhookEvent,
 )
+from provider_worker.adapters.signatures import Keys, check_fal, json_object, keys_of
 from provider_worker.adapters.wire import Answer, shown, status_error
 
 LONGEST_PROMPT = 20_000
 KINDS = (MediaKind.IMAGE, MediaKind.TEXTURE)
 FORMATS = ("png", "jpeg")
+PUBLIC = "https://queue.fal.run"
+KEY_HOST = "rest.fal.ai"
 
+_KEY_SET = "/.well-known/jwks.json"
+_KEY_LIMITS = Limits(max_bytes=64 * 1024, seconds=10)
 _RULE = {"multiple": 16, "min_edge": 256, "max_edge": 2048}
 _POLICY = {"content_policy_violation"}
 _MADE_NOTHING = {"no_media_generated"}
@@ -42,6 +55,12 @@ class Fal(HttpAdapter):
 
     def __init__(self, config: ProviderConfig) -> None:
         super().__init__(config, config.account("Authorization", "Key "))
+        # Whoever serves fal's wire elsewhere serves its keys as well.
+        own = origin_of(config.base_url)
+        host = f"https://{KEY_HOST}" if own == origin_of(PUBLIC) else config.base_url.rstrip("/")
+        self._key_set = host + _KEY_SET
+        self._key_client = guarded_client(Policy(hosts=(KEY_HOST,), trusted=frozenset({own})), timeout=10, most=1)
+        self._keys = Keys(self._published_keys)
 
     def capabilities(self) -> Sequence[Capability]:
         return [
@@ -79,7 +98,7 @@ class Fal(HttpAdapter):
             "POST",
             f"/{self._config.model}",
             json=dict(plan),
-            params={"fal_webhook": req.callback_url} if req.callback_url else None,
+            params={"fal_webhook": callback} if (callback := self._callback(req)) else None,
             headers={"X-Fal-Request-Timeout": str(int(self._config.timeout_s))},
         )
         if not answer.ok:
@@ -105,6 +124,30 @@ class Fal(HttpAdapter):
     async def cancel(self, ref: JobRef) -> bool:
         """True where it had not begun."""
         return (await self._wire.ask("PUT", ref.data["cancel_url"])).status in {200, 202}
+
+    async def parse_webhook(self, headers: Mapping[str, str], body: bytes, received_at: datetime) -> WebhookEvent:
+        delivery = await self._keys.checked(lambda keys: check_fal(headers, body, keys, received_at))
+        said = json_object(body)
+        found = said.get("gateway_request_id") or said.get("request_id")
+        ref = JobRef(self.name, str(found), self._addresses(str(found))) if found else None
+        return WebhookEvent(delivery, ref, verified=True)
+
+    async def close(self) -> None:
+        await self._key_client.aclose()
+        await super().close()
+
+    def _addresses(self, request_id: str) -> dict[str, str]:
+        """As the queue gives them: without the model's sub-path."""
+        root = "/".join(self._config.model.split("/")[:2])
+        url = f"{self._config.base_url.rstrip('/')}/{root}/requests/{quote(request_id, safe='')}"
+        return {"status_url": f"{url}/status", "response_url": url, "cancel_url": f"{url}/cancel"}
+
+    async def _published_keys(self) -> list[Ed25519PublicKey]:
+        try:
+            raw = b"".join([chunk async for chunk in download(self._key_client, self._key_set, _KEY_LIMITS)])
+            return keys_of(json.loads(raw))
+        except (ForeignError, httpx.HTTPError, ValueError) as error:
+            raise ProviderError(ErrorCode.TEMPORARY, f"{self.name}'s keys could not be read: {error}") from error
 
     async def _result(self, ref: JobRef) -> Status:
         """`COMPLETED` says that it has ended; how is told by the result."""

@@ -21,7 +21,9 @@ from provider_worker.adapters.interface import (
     Outcome,
     ProviderError,
     Status,
+    WebhookEvent,
 )
+from provider_worker.adapters.signatures import unsigned
 from provider_worker.adapters.sizes import Native, nearest_under
 from provider_worker.adapters.wire import Account, Wire, shown
 
@@ -50,11 +52,20 @@ class HttpAdapter:
     def fetch(self, art: Artifact) -> AsyncIterator[bytes]:
         return self._wire.fetch(art)
 
+    async def parse_webhook(self, headers: Mapping[str, str], body: bytes, received_at: datetime) -> WebhookEvent:
+        """A hint that names nothing: only the address it came to says which job it is about."""
+        return unsigned(body)
+
     async def health(self) -> bool:
         return True
 
     async def close(self) -> None:
         await self._wire.close()
+
+    def _callback(self, req: GenerationRequest) -> str | None:
+        """Where this provider may call us: a public one reaches no plain address, and may refuse the request for it."""
+        url = req.callback_url
+        return url if url and (url.startswith("https://") or self._config.base_url.startswith("http://")) else None
 
     def _usd(self, micros: int, basis: Any, **units: int) -> Cost:
         return Cost(micros, CURRENCY, basis, units, self._config.prices.version)

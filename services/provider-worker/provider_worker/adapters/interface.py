@@ -212,17 +212,24 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """What a provider's callback says. `status` None means no more than: poll now.
+    """What a provider's callback says: look at this job now. What has become of it is always asked of the provider.
 
-    `verified`: its signature covers the body, so that `status` may be believed. `delivery_id` is the same for every
-    delivery of one event. `reference` is our own, where the provider echoes it.
+    `delivery_id` is the same for every delivery of one event. `ref` is the job with all that a poll of it needs, where
+    the callback names it; `reference` our own, where the provider echoes it. `verified`: a signature covers the body.
     """
 
     delivery_id: str
-    external_id: str | None
+    ref: JobRef | None = None
     reference: str | None = None
-    status: Status | None = None
     verified: bool = False
+
+
+class WebhookRefused(Exception):
+    """A callback that is not to be believed; `reason` is one of few words and is counted."""
+
+    def __init__(self, reason: Literal["no_signature", "bad_signature", "too_old", "malformed"]) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class ProviderAdapter(Protocol):
@@ -257,6 +264,14 @@ class ProviderAdapter(Protocol):
 
     def fetch(self, art: Artifact) -> AsyncIterator[bytes]:
         """Stream an artifact's bytes; the caller caps them."""
+        ...
+
+    async def parse_webhook(self, headers: Mapping[str, str], body: bytes, received_at: datetime) -> WebhookEvent:
+        """What a callback says, its signature checked over the raw `body`; names of `headers` are in small letters.
+
+        `received_at` is when it came in, which a signature's age is measured against. Raises `WebhookRefused`, and
+        `ProviderError` where the provider's keys could not be had.
+        """
         ...
 
     async def health(self) -> bool: ...

@@ -6,6 +6,7 @@ It knows our reference (`reference_id`, `Idempotency-Key`), so a submit may be s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +23,9 @@ from provider_worker.adapters.interface import (
     Op,
     ProviderError,
     Status,
+    WebhookEvent,
 )
+from provider_worker.adapters.signatures import json_object, unsigned
 from provider_worker.adapters.wire import Answer, shown, status_error
 
 SMALLEST, LARGEST = 64, 4096
@@ -106,6 +109,13 @@ class NanoBanana(HttpAdapter):
         if not answer.ok:
             raise _refusal(answer)
         return JobRef(self.name, self._taken(answer.json(), "generation_id"))
+
+    async def parse_webhook(self, headers: Mapping[str, str], body: bytes, received_at: datetime) -> WebhookEvent:
+        """The body is the one of `GET /status`."""
+        said = json_object(body)
+        found, reference = said.get("generation_id"), said.get("reference_id")
+        ref = JobRef(self.name, str(found)) if found else None
+        return replace(unsigned(body), ref=ref, reference=str(reference) if reference else None)
 
     def _status(self, body: Mapping[str, Any]) -> Status:
         word, external_id = str(body.get("status")), str(body.get("generation_id") or "")

@@ -25,7 +25,9 @@ from provider_worker.adapters.interface import (
     Op,
     ProviderError,
     Status,
+    WebhookEvent,
 )
+from provider_worker.adapters.signatures import Keys, check_standard, json_object
 from provider_worker.adapters.wire import Answer, shown, status_error
 
 LONGEST_PROMPT = 20_000
@@ -53,6 +55,7 @@ class Replicate(HttpAdapter):
 
     def __init__(self, config: ProviderConfig) -> None:
         super().__init__(config, config.account("Authorization", "Bearer "))
+        self._secret = Keys(self._signing_secret)
 
     def capabilities(self) -> Sequence[Capability]:
         return [
@@ -88,8 +91,8 @@ class Replicate(HttpAdapter):
         body: dict[str, Any] = {"input": wanted if req.seed is None else {**wanted, "seed": req.seed}}
         if _VERSION.fullmatch(self._config.model):
             body["version"] = self._config.model
-        if req.callback_url:
-            body |= {"webhook": req.callback_url, "webhook_events_filter": ["completed"]}
+        if callback := self._callback(req):
+            body |= {"webhook": callback, "webhook_events_filter": ["completed"]}
         return body
 
     async def submit(self, req: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
@@ -132,6 +135,18 @@ class Replicate(HttpAdapter):
         answer = await self._wire.ask("POST", f"/v1/predictions/{ref.external_id}/cancel")
         body = answer.json_or_none()
         return answer.ok and isinstance(body, dict) and _STATES.get(str(body.get("status"))) == "cancelled"
+
+    async def parse_webhook(self, headers: Mapping[str, str], body: bytes, received_at: datetime) -> WebhookEvent:
+        """The body is the prediction."""
+        delivery = await self._secret.checked(lambda secret: check_standard(headers, body, secret, received_at))
+        found = json_object(body).get("id")
+        return WebhookEvent(delivery, JobRef(self.name, str(found)) if found else None, verified=True)
+
+    async def _signing_secret(self) -> str:
+        answer = await self._wire.ask("GET", "/v1/webhooks/default/secret")
+        if not answer.ok:
+            raise _refusal(answer)
+        return self._taken(answer.json(), "key")
 
     def _ref(self, body: Any) -> JobRef:
         return JobRef(self.name, self._taken(body, "id"))

@@ -23,6 +23,7 @@ from provider_worker.adapters.interface import (
     Op,
     ProviderError,
     Status,
+    WebhookEvent,
 )
 from provider_worker.adapters.sandbox import faults
 from provider_worker.adapters.sandbox.brief import FORMATS, LARGEST, SMALLEST, brief_of, planned, sha256_of
@@ -37,6 +38,7 @@ from provider_worker.adapters.sandbox.store import (
     find_accepted,
     read_bill,
 )
+from provider_worker.adapters.signatures import unsigned
 
 PRICE_MICROS = 40_000
 
@@ -147,6 +149,10 @@ class SandboxProvider:
         data = memoryview(art.data or b"")
         for start in range(0, len(data), _CHUNK):
             yield bytes(data[start : start + _CHUNK])
+
+    async def parse_webhook(self, headers: Mapping[str, str], body: bytes, received_at: datetime) -> WebhookEvent:
+        """Nobody calls on its behalf."""
+        return unsigned(body)
 
     async def health(self) -> bool:
         """Whether the bill can be read."""
