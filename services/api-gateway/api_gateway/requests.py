@@ -18,12 +18,20 @@ from pydantic import (
 )
 from pydantic_core import to_json
 
+from api_gateway.kinds import (
+    FEWEST_TRIANGLES,
+    MOST_TRIANGLES,
+    RULES,
+    Effect,
+    Format,
+    Genre,
+    KindRules,
+    takers_of,
+    video_size_problem,
+)
 from api_gateway.money import micros
 from chassis.errors import BacklotError, FieldError
 from schemas.parts import ASSET_SIZES, AssetType, JobSpec, Kind, Route
-
-KINDS = (Kind.IMAGE,)
-"""The kinds that can be made today."""
 
 PROMPT_LIMIT = 4000
 CUSTOM_PROMPT_LIMIT = 500
@@ -73,6 +81,21 @@ Path = Annotated[
 Prompt = Annotated[Text, StringConstraints(min_length=1, max_length=PROMPT_LIMIT), AfterValidator(_not_blank)]
 
 
+def _taken_by(field: str, more: str = "") -> str:
+    return f"for {takers_of(field)}" + (f"; {more}" if more else "")
+
+
+_SIZES = "; ".join(
+    f"{kind} of {rules.edges[0]} to {rules.edges[1]}" for kind, rules in RULES.items() if rules.edges is not None
+)
+_FORMATS = "; ".join(f"{kind}: {', '.join(rules.formats)}" for kind, rules in RULES.items()) + "; by default the first"
+_SPANS = "; ".join(
+    f"{kind}: {rules.span.shortest:g} to {rules.span.longest:g}, by default {rules.span.usual:g}"
+    for kind, rules in RULES.items()
+    if rules.span is not None
+)
+
+
 class RouteRequest(BaseModel):
     """Which providers may be used, in order. Empty means the configured route."""
 
@@ -83,7 +106,7 @@ class RouteRequest(BaseModel):
 
 
 class JobRequest(BaseModel):
-    """A job to be made. Fields of other kinds of media may be sent with their defaults; anything else is refused."""
+    """A job to be made. Fields that its kind does not take may be sent with their defaults; else they are refused."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -98,27 +121,40 @@ class JobRequest(BaseModel):
                     "max_cost": "0.50",
                     "labels": {"scene": "12"},
                 },
+                {"kind": "video", "prompt": "waves at dusk", "duration_seconds": 5, "width": 1280, "height": 720},
+                {"kind": "sfx", "effect": "win", "prompt": "coins falling into a bowl", "duration_seconds": 1.5},
+                {"kind": "music", "genre": "jazz", "prompt": "a slow evening", "duration_seconds": 30, "format": "mp3"},
+                {"kind": "model_3d", "prompt": "a golden prize wheel", "max_triangles": 20000},
             ]
         },
     )
 
-    kind: str | None = Field(default=None, description="`image` today; may be left out with an `asset_type`")
+    kind: str | None = Field(
+        default=None,
+        description="may be left out with an `asset_type`, which is an image",
+        json_schema_extra={"anyOf": [{"enum": [str(kind) for kind in RULES]}, {"type": "null"}]},
+    )
     asset_type: AssetType | None = Field(default=None, description="sets kind, size and template (R108)")
     prompt: Prompt | None = None
     negative_prompt: Prompt | None = None
     count: int = Field(default=1, ge=1, le=MAX_COUNT)
-    width: int | None = Field(default=None, ge=MIN_PIXELS, le=MAX_PIXELS)
-    height: int | None = Field(default=None, ge=MIN_PIXELS, le=MAX_PIXELS)
-    format: Literal["png"] = "png"
+    width: int | None = Field(default=None, ge=MIN_PIXELS, le=MAX_PIXELS, description=_taken_by("width", _SIZES))
+    height: int | None = Field(default=None, ge=MIN_PIXELS, le=MAX_PIXELS, description=_taken_by("height"))
+    format: Format | None = Field(default=None, description=_FORMATS)
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
     fit: Literal["crop", "pad", "exact_only"] = "crop"
-    tileable: bool = Field(default=False, description="textures only")
-    duration_seconds: float | None = Field(default=None, description="video, sound effects and music only")
-    loop: bool = Field(default=False, description="video only")
-    instrumental: bool = Field(default=True, description="music only")
-    genre: str | None = Field(default=None, description="music only")
-    effect: str | None = Field(default=None, description="sound effects only")
-    max_triangles: int = Field(default=50_000, description="3D models only")
+    tileable: bool | None = Field(default=None, description=_taken_by("tileable", "true unless it is said to be false"))
+    duration_seconds: float | None = Field(default=None, allow_inf_nan=False, description=_SPANS)
+    loop: bool = Field(default=False, description=_taken_by("loop", "the end meets the beginning"))
+    instrumental: bool = Field(default=True, description=_taken_by("instrumental", "no voices"))
+    genre: Genre | None = Field(default=None, description=_taken_by("genre", "may stand in for a prompt"))
+    effect: Effect | None = Field(default=None, description=_taken_by("effect", "may stand in for a prompt"))
+    max_triangles: int = Field(
+        default=50_000,
+        ge=FEWEST_TRIANGLES,
+        le=MOST_TRIANGLES,
+        description=_taken_by("max_triangles", "a result with more is flagged, not refused (R55)"),
+    )
     inputs: list[Any] = Field(default_factory=list, description="not possible yet")
     brand_kit_id: UUID | None = None
     style_capsule_id: UUID | None = Field(default=None, description="not possible yet")
@@ -184,7 +220,8 @@ class Order:
 
     def digest(self, user_id: UUID) -> bytes:
         """SHA-256 over all that makes this job what it is, and whose it is (R23)."""
-        spec = _in_order(self.spec).model_dump_json()
+        # Defaults are left out, so that a field that comes to the schema later changes no digest that is kept.
+        spec = _in_order(self.spec).model_dump_json(exclude_defaults=True)
         parts = [spec, self.brand_kit_id, self.max_cost_micros, self.deadline_seconds, user_id]
         return hashlib.sha256(to_json(parts)).digest()
 
@@ -201,10 +238,10 @@ def _in_order(spec: JobSpec) -> JobSpec:
 def translate(request: JobRequest) -> Order:
     """The order that `request` comes to. Raises `InvalidRequest` when nobody here can make it."""
     kind = _kind(request)
-    _refuse_what_is_not_there(request)
-    width, height = _size(request)
-    if request.asset_type is None and request.template is None and request.prompt is None:
-        raise _refused("/prompt", "is required where there is neither asset_type nor template")
+    rules = RULES[kind]
+    _refuse_what_means_nothing(request, rules)
+    width, height = _size(request, kind, rules)
+    _require_a_subject(request, kind, rules)
     if request.template_version is not None and request.template is None and request.asset_type is None:
         raise _refused("/template_version", "needs a template")
     spec = JobSpec(
@@ -215,9 +252,16 @@ def translate(request: JobRequest) -> Order:
         count=request.count,
         width=width,
         height=height,
-        format=request.format,
+        format=_format(request, kind, rules),
         seed=request.seed,
         fit=request.fit,
+        tileable=kind is Kind.TEXTURE and request.tileable is not False,
+        duration_seconds=_seconds(request, kind, rules),
+        loop=request.loop,
+        instrumental=request.instrumental,
+        genre=request.genre,
+        effect=request.effect,
+        max_triangles=request.max_triangles if kind is Kind.MODEL_3D else None,
         template=request.template,
         template_version=request.template_version,
         variables=request.variables,
@@ -233,38 +277,66 @@ def translate(request: JobRequest) -> Order:
 
 def _kind(request: JobRequest) -> Kind:
     if request.kind is None and request.asset_type is None:
-        raise _refused("/kind", "is required where there is no asset_type")
-    if request.kind is None or request.kind == Kind.IMAGE:
-        return Kind.IMAGE
-    names = ", ".join(KINDS)
-    if request.asset_type is not None:
+        raise _refused("/kind", f"is required where there is no asset_type; the kinds there are: {', '.join(RULES)}")
+    kind = next((known for known in RULES if known == request.kind), None) if request.kind else Kind.IMAGE
+    if kind is None:
+        raise _refused("/kind", f"'{request.kind:.40}' cannot be made here; the kinds there are: {', '.join(RULES)}")
+    if request.asset_type is not None and kind is not Kind.IMAGE:
         raise _refused("/kind", f"an asset of type {request.asset_type} is of kind {Kind.IMAGE}")
-    raise _refused("/kind", f"'{request.kind[:40]}' cannot be made here; the kinds there are: {names}")
+    return kind
 
 
-_NOT_FOR_IMAGES = {
-    "tileable": "is for textures",
-    "duration_seconds": "is for video, sound effects and music",
-    "loop": "is for video",
-    "instrumental": "is for music",
-    "genre": "is for music",
-    "effect": "is for sound effects",
-    "max_triangles": "is for 3D models",
+_NOT_YET = {
     "inputs": "cannot be used yet: jobs take no input files",
     "style_capsule_id": "cannot be used yet: there are no style capsules",
     "webhook_url": "cannot be used yet: there are no webhooks",
 }
+_OF_SOME_KINDS = frozenset[str]().union(*(rules.fields for rules in RULES.values()))
+_MAY_MEAN_NOTHING = _OF_SOME_KINDS | _NOT_YET.keys()
 
 
-def _refuse_what_is_not_there(request: JobRequest) -> None:
+def _refuse_what_means_nothing(request: JobRequest, rules: KindRules) -> None:
     """Sent with their defaults these fields mean nothing; otherwise somebody would wait for what never comes."""
-    for name in sorted(request.model_fields_set & _NOT_FOR_IMAGES.keys()):
-        if getattr(request, name) != JobRequest.model_fields[name].get_default(call_default_factory=True):
-            raise _refused(f"/{name}", _NOT_FOR_IMAGES[name])
+    for name in sorted((request.model_fields_set & _MAY_MEAN_NOTHING) - rules.fields):
+        value = getattr(request, name)
+        if value == JobRequest.model_fields[name].get_default(call_default_factory=True):
+            continue
+        if name == "tileable" and value is False:
+            continue
+        raise _refused(f"/{name}", _NOT_YET.get(name) or f"is for {takers_of(name)}")
 
 
-def _size(request: JobRequest) -> tuple[int | None, int | None]:
+def _require_a_subject(request: JobRequest, kind: Kind, rules: KindRules) -> None:
+    if request.prompt is not None or request.asset_type is not None or request.template is not None:
+        return
+    if not any(getattr(request, name) for name in rules.subject):
+        others = " or ".join(sorted(rules.subject | {"template"}))
+        detail = "neither asset_type nor template" if kind is Kind.IMAGE else f"no {others}"
+        raise _refused("/prompt", f"is required where there is {detail}")
+
+
+def _format(request: JobRequest, kind: Kind, rules: KindRules) -> str:
+    if request.format is None:
+        return rules.formats[0]
+    if request.format not in rules.formats:
+        raise _refused("/format", f"of {kind} is {', '.join(rules.formats)}, not {request.format}")
+    return request.format
+
+
+def _seconds(request: JobRequest, kind: Kind, rules: KindRules) -> float | None:
+    span, asked = rules.span, request.duration_seconds
+    if span is None:
+        return None
+    if asked is None:
+        return span.usual
+    if not span.shortest <= asked <= span.longest:
+        raise _refused("/duration_seconds", f"of {kind} is {span.shortest:g} to {span.longest:g}, not {asked:g}")
+    return asked
+
+
+def _size(request: JobRequest, kind: Kind, rules: KindRules) -> tuple[int | None, int | None]:
     if request.asset_type is None:
+        _check_edges(request, kind, rules)
         return request.width, request.height
     width, height = ASSET_SIZES[request.asset_type]
     if request.width not in {None, width}:
@@ -276,3 +348,19 @@ def _size(request: JobRequest) -> tuple[int | None, int | None]:
 
 def _refused(pointer: str, detail: str) -> InvalidRequest:
     return InvalidRequest(f"{pointer} {detail}", errors=[FieldError(pointer, detail)])
+
+
+def _check_edges(request: JobRequest, kind: Kind, rules: KindRules) -> None:
+    given = {name: edge for name, edge in (("width", request.width), ("height", request.height)) if edge is not None}
+    if rules.edges is not None:
+        shortest, longest = rules.edges
+        for name, edge in given.items():
+            if not shortest <= edge <= longest:
+                raise _refused(f"/{name}", f"of {kind} is {shortest} to {longest} pixels, not {edge}")
+    if kind is not Kind.VIDEO or not given:
+        return
+    if request.width is None or request.height is None:
+        [name] = {"width", "height"} - given.keys()
+        raise _refused(f"/{name}", f"is needed beside {', '.join(given)}: the two make the shape of a video")
+    if problem := video_size_problem(request.width, request.height):
+        raise _refused("/width", problem)

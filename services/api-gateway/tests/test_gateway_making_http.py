@@ -125,7 +125,7 @@ async def test_what_is_wrong_with_a_kit_is_told_in_prompt_services_words(gateway
 
 
 async def test_many_jobs_are_made_in_one_commit_and_each_is_answered(gateway: Gateway) -> None:
-    bad = [{"kind": "video", "prompt": "a fox"}, {"kind": "image"}, IMAGE | {"brand_kit_id": str(uuid7())}]
+    bad = [{"kind": "hologram", "prompt": "a fox"}, {"kind": "image"}, IMAGE | {"brand_kit_id": str(uuid7())}]
 
     answer = await gateway.client.post("/api/v1/jobs/bulk", json={"jobs": [IMAGE] * 497 + bad})
 

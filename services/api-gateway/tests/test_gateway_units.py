@@ -139,8 +139,25 @@ def test_a_digest_sees_every_difference_and_no_order() -> None:
         digest(visibility="public"),
         digest(labels={"a": "1"}),
         digest(route={"providers": ["sandbox"]}),
+        digest(kind="video"),
+        digest(kind="video", duration_seconds=5),
+        digest(kind="video", loop=True),
+        digest(kind="sfx", effect="win"),
+        digest(kind="music", genre="jazz"),
+        digest(kind="music", instrumental=False),
+        digest(kind="model_3d"),
+        digest(kind="model_3d", max_triangles=100),
+        digest(kind="texture"),
+        digest(kind="texture", tileable=False),
     ]
     assert len(set(others)) == len(others)
+    assert digest(kind="video") == digest(kind="video", duration_seconds=8, format="mp4", genre=None)
+
+
+def test_a_field_that_comes_to_the_schema_later_changes_no_digest_that_is_kept() -> None:
+    order = translate(JobRequest(kind="image", prompt="a fox", labels={"scene": "12"}))
+
+    assert order.digest(UUID(int=1)).hex() == "09ae7f899925e37de443657b0f6c3735eda0ade3c696a7df6f414a85ab536167"
 
 
 def test_a_cursor_leads_back_to_its_job() -> None:
