@@ -47,4 +47,4 @@ def _route(simulation: Simulation, wire: Wire, endpoint: Endpoint) -> Route:
         return await answered(simulation, wire, endpoint, request)
 
     handler: Callable[[Request], Awaitable[Response]] = answer
-    return Route(f"/{wire.name}{endpoint.path}", handler, methods=[endpoint.method])
+    return Route(f"/{wire.place}{endpoint.path}", handler, methods=[endpoint.method])

@@ -118,7 +118,7 @@ class Simulation:
         for name, wire in self.wires.items():
             self._settings[name] = wire.settings.model_copy(update=_turned(settings.get(name)))
             kept_accounts = [Account.model_validate(one) for one in accounts.get(name, [])]
-            self._accounts[name] = {one.key: one for one in kept_accounts or [default_account(name)]}
+            self._accounts[name] = {one.key: one for one in kept_accounts or [default_account(wire.place)]}
 
 
 def _turned(stored: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -69,8 +69,10 @@ class Variables:
 class Wire:
     """One provider under `/{name}`. `dressed` adds the headers that every answer of the provider has.
 
-    Without `judges_prompts` it takes every prompt: what policy refuses is a generation that ends so. Links live for
-    `url_ttl_s` after each question, or after the end of the work where `links_end_together`.
+    Several services of one provider share address and key where `host` names the wire they belong to; bill, counters,
+    rules and settings are each one's own. Without `judges_prompts` it takes every prompt: what policy refuses is a
+    generation that ends so. Links live for `url_ttl_s` after each question, or after the end of the work where
+    `links_end_together`.
     """
 
     name: str
@@ -84,6 +86,12 @@ class Wire:
     dressed: Callable[[Call, Response], None] = lambda call, response: None
     callback: Callable[[CallbackAsk], Delivery] | None = None
     variables: Variables | None = None
+    host: str = ""
+
+    @property
+    def place(self) -> str:
+        """The name in its address and in its key."""
+        return self.host or self.name
 
 
 def bearer(request: Request, scheme: str = "Bearer") -> str | None:

@@ -43,7 +43,8 @@ def own_wire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
 def test_every_wire_says_which_variables_point_a_customer_at_it(wire: Wire) -> None:
-    assert wire.variables is not None
+    host = next(other for other in WIRES if other.name == wire.place)
+    assert host.variables is not None
 
 
 def test_no_variable_points_at_two_places() -> None:
@@ -53,7 +54,7 @@ def test_no_variable_points_at_two_places() -> None:
 
 def test_a_customers_environment_holds_the_base_url_and_the_key_of_each_wire() -> None:
     told = environment(WIRES, ORIGIN)
-    assert len(told) == 2 * len(WIRES)
+    assert len(told) == 2 * len({wire.place for wire in WIRES})
     assert (told["OPENAI_API_URL"], told["OPENAI_API_KEY"]) == (f"{ORIGIN}/openai/v1", "sim-openai")
     assert (told["FAL_API_URL"], told["FAL_KEY"]) == (f"{ORIGIN}/fal", "sim-fal")
 

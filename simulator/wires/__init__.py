@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from simulator.wire import Wire
-from simulator.wires import elevenlabs, fal, gemini_image, meshy, nanobanana, openai_images, replicate, sunoapi
+from simulator.wires import (
+    elevenlabs,
+    fal,
+    gemini_image,
+    gemini_interactions,
+    meshy,
+    nanobanana,
+    openai_images,
+    replicate,
+    sunoapi,
+    veo,
+)
 
 WIRES: tuple[Wire, ...] = (
     openai_images.WIRE,
+    # Its addresses are held by the pictures' wire, too, which takes every model and every action: first come first.
+    veo.WIRE,
     gemini_image.WIRE,
+    gemini_interactions.WIRE,
     nanobanana.WIRE,
     fal.WIRE,
     elevenlabs.WIRE,

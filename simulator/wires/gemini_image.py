@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from simulator.call import Call
@@ -20,6 +19,7 @@ from simulator.media.images import picture
 from simulator.refusals import Reason, Refused
 from simulator.settings import ProviderSettings
 from simulator.wire import Endpoint, Variables, Wire
+from simulator.wires.google import VERSIONS, key_of, refusal
 
 _FLASH_25 = {
     "1:1": (1024, 1024),
@@ -57,22 +57,6 @@ _PRICES = {
 _TOKENS = {"512": 747, "1K": 1120, "2K": 1680, "4K": 2520}
 _PRO_TOKENS = {"1K": 1120, "2K": 1120, "4K": 2000}
 _SCALE = {"1K": 1, "2K": 2, "4K": 4}
-_RPC = "type.googleapis.com/google.rpc."
-
-_WORDS: Mapping[Reason, tuple[int, str]] = {
-    Reason.AUTH: (400, "INVALID_ARGUMENT"),
-    Reason.QUOTA: (429, "RESOURCE_EXHAUSTED"),
-    Reason.RATE: (429, "RESOURCE_EXHAUSTED"),
-    Reason.CROWDED: (429, "RESOURCE_EXHAUSTED"),
-    Reason.INVALID: (400, "INVALID_ARGUMENT"),
-    Reason.NO_MODEL: (404, "NOT_FOUND"),
-    Reason.NOT_FOUND: (404, "NOT_FOUND"),
-    Reason.CONFLICT: (409, "ABORTED"),
-    Reason.CANCELLED: (499, "CANCELLED"),
-    Reason.FAILED: (500, "INTERNAL"),
-    Reason.BROKEN: (500, "INTERNAL"),
-}
-_BROKEN = {500: "INTERNAL", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED", 408: "DEADLINE_EXCEEDED"}
 
 
 async def generate(call: Call) -> Response:
@@ -178,48 +162,18 @@ def _model(name: str) -> dict[str, Any]:
     return {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": ["generateContent"]}
 
 
-def refusal(refused: Refused) -> Response:
-    status, word = _WORDS[refused.reason]
-    if refused.reason is Reason.BROKEN:
-        status = refused.status or status
-        word = _BROKEN.get(status, "UNKNOWN")
-    error: dict[str, Any] = {"code": status, "message": refused.message, "status": word, "details": _details(refused)}
-    headers = {}
-    if refused.reason is Reason.RATE and refused.retry_after is not None and not refused.in_body:
-        headers = {"retry-after": f"{refused.retry_after:g}"}
-    return JSONResponse({"error": error}, status, headers)
-
-
-def _details(refused: Refused) -> list[dict[str, Any]]:
-    if refused.reason is Reason.AUTH:
-        info = {"reason": "API_KEY_INVALID", "domain": "googleapis.com"}
-        return [{"@type": f"{_RPC}ErrorInfo", **info}]
-    if refused.reason not in {Reason.QUOTA, Reason.RATE, Reason.CROWDED}:
-        return []
-    per = "PerDay" if refused.reason is Reason.QUOTA else "PerMinute"
-    quota = {"quotaMetric": "generate_requests", "quotaId": f"GenerateRequests{per}PerProjectPerModel"}
-    found: list[dict[str, Any]] = [{"@type": f"{_RPC}QuotaFailure", "violations": [quota]}]
-    if refused.retry_after is not None and (refused.in_body or refused.reason is Reason.RATE):
-        found.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{refused.retry_after:g}s"})
-    return found
-
-
-def _key(request: Request) -> str | None:
-    return request.headers.get("x-goog-api-key") or request.query_params.get("key")
-
-
 WIRE = Wire(
     name="gemini",
     endpoints=tuple(
         endpoint
-        for version in ("/v1beta", "/v1")
+        for version in VERSIONS
         for endpoint in (
             Endpoint("POST", f"{version}/models/{{call}}", "submit", generate),
             Endpoint("GET", f"{version}/models", "models", models),
             Endpoint("GET", f"{version}/models/{{model}}", "models", model),
         )
     ),
-    key_of=_key,
+    key_of=key_of,
     refusal=refusal,
     settings=ProviderSettings(queued_s=(0, 0)),
     variables=Variables("GEMINI_API_URL", "GEMINI_API_KEY"),
