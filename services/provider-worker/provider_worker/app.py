@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
@@ -24,7 +24,9 @@ from provider_worker.engine.attempts import Tools
 from provider_worker.engine.bills import Bills
 from provider_worker.engine.claiming import Claimer
 from provider_worker.engine.endings import Endings
+from provider_worker.engine.fetching import Fetching
 from provider_worker.engine.gate import StoreGate
+from provider_worker.engine.health import Health
 from provider_worker.engine.leases import Leases
 from provider_worker.engine.pictures import CheckedPictures
 from provider_worker.engine.production import Production
@@ -33,7 +35,7 @@ from provider_worker.events import Hears, subscriptions
 from provider_worker.http import ProviderFacts, internal_routes
 from provider_worker.planning import Planner
 from provider_worker.route_file import Routes, read_routes
-from provider_worker.routing import RouteTable
+from provider_worker.routing import RouteTable, pool_of
 from provider_worker.settings import Settings
 from provider_worker.store.database import TaskDatabase
 from provider_worker.tasks import Pool
@@ -41,6 +43,7 @@ from schemas.parts import Kind
 from schemas.topics import GENERATIONS, PROVIDER_WORKER
 
 REVIVE_EVERY_S = 0.25
+BREAKERS_EVERY_S = 1.0
 BILLS_EVERY_S = 5.0
 QUOTES_EVERY_S = 10.0
 FORGOTTEN_EVERY_S = 30.0
@@ -77,14 +80,24 @@ def build(settings: Settings) -> Service:
     objects = _open(settings)
     engine = make_engine(settings.database_url, name=PROVIDER_WORKER, pool_size=settings.database_pool)
     outbox = Outbox(f"/services/{PROVIDER_WORKER}")
-    store = TaskDatabase(engine, outbox, currency=table.currency, price_version=table.price_version)
+    store = TaskDatabase(
+        engine, outbox, currency=table.currency, price_version=table.price_version, accounts=table.accounts
+    )
     checker = Checker()
     leases = Leases(store, lease_s=settings.lease_seconds)
     claimer = Claimer(store, leases, StoreGate(objects), _pools(table), hands=settings.hands)
-    production = Production(providers, objects, table, leases.is_ours, routes.disabled)
+    random, health = Random(), Health(store)  # noqa: S311 - jitter
+    production = Production(
+        providers,
+        Fetching(objects),
+        table,
+        still_ours=leases.is_ours,
+        random=random,
+        disabled=routes.disabled,
+    )
     pictures = CheckedPictures(objects, checker)
-    endings = Endings(table, production.price, production.resendable, uuid7, Random())  # noqa: S311 - jitter
-    tools = Tools(store, production, pictures, endings, claimer.freed)
+    endings = Endings(table, production.price, production.resendable, uuid7, random, health.is_closed)
+    tools = Tools(store, production, pictures, endings, health, claimer.freed)
     bills = Bills(store, production, pictures, grace_s=table.unknown_grace_s)
     upkeep = Upkeep(
         store,
@@ -93,8 +106,9 @@ def build(settings: Settings) -> Service:
         quote_age_s=settings.quote_age_seconds,
         staged_age_s=settings.staged_age_seconds,
     )
+    planner = Planner(table, production.price, uuid7, health.is_closed)
     internal = make_app(title="provider-worker, internal", public=False)
-    internal.include_router(internal_routes(_facts(routes), settings.secret))
+    internal.include_router(internal_routes(_facts(routes, table, providers, health.why_closed), settings.secret))
     return Service(
         name=PROVIDER_WORKER,
         package="provider_worker",
@@ -102,12 +116,13 @@ def build(settings: Settings) -> Service:
         engine=engine,
         outbox=outbox,
         internal=internal,
-        subscriptions=subscriptions(Hears(outbox, Planner(table, production.price, uuid7)), claimer.ready),
+        subscriptions=subscriptions(Hears(outbox, planner), claimer.ready),
         topics=[GENERATIONS],
         loops=[
             Loop("claim", lambda: claimer.step(tools), idle=1.0, wake=claimer.wake),
             Loop("leases", leases.renew, idle=settings.lease_seconds / 4),
             Loop("revive", upkeep.revive, idle=REVIVE_EVERY_S),
+            Loop("breakers", health.refresh, idle=BREAKERS_EVERY_S),
             Loop("bills", bills.step, idle=BILLS_EVERY_S),
             Loop("quotes", upkeep.ask_again, idle=QUOTES_EVERY_S),
             Loop("forgotten-turns", upkeep.announce_forgotten, idle=FORGOTTEN_EVERY_S),
@@ -125,10 +140,11 @@ def _with_cap(table: RouteTable, images_per_tenant: int | None) -> RouteTable:
 
 
 def _pools(table: RouteTable) -> list[Pool]:
-    timeouts = {
-        pool: route.timeout_s for route in table.routes.values() for pool in table.caps() if pool.endswith(route.kind)
-    }
-    return [Pool(name, cap, timeouts[name]) for name, cap in table.caps().items()]
+    return [
+        Pool(pool_of(use.provider, route.kind), use.provider, route.per_tenant, route.timeout_s)
+        for route in table.routes.values()
+        for use in route.uses
+    ]
 
 
 def _providers(routes: Routes, settings: Settings) -> dict[str, ProviderAdapter]:
@@ -168,17 +184,31 @@ def _open(settings: Settings) -> FolderStore:
         raise StartError([f"BACKLOT_OBJECTS_DIR: the object store can not be opened: {error}"]) from error
 
 
-def _facts(routes: Routes) -> dict[str, ProviderFacts]:
-    kinds = {
-        name: [
-            route.kind.value
-            for route in routes.table.routes.values()
-            if any(use.provider == name for use in route.uses)
-        ]
-        for name in routes.adapters
-    }
-    return {name: ProviderFacts(name, found, _why_not(routes, name, found)) for name, found in kinds.items()}
+def _facts(
+    routes: Routes,
+    table: RouteTable,
+    providers: Mapping[str, ProviderAdapter],
+    why_closed: Callable[[str], str | None] = lambda name: None,
+) -> dict[str, ProviderFacts]:
+    return {name: _facts_of(name, routes, table, providers.get(name), why_closed) for name in routes.adapters}
 
 
-def _why_not(routes: Routes, name: str, kinds: list[str]) -> str | None:
-    return routes.disabled.get(name) or (None if kinds else "no route uses it")
+def _facts_of(
+    name: str,
+    routes: Routes,
+    table: RouteTable,
+    provider: ProviderAdapter | None,
+    why_closed: Callable[[str], str | None],
+) -> ProviderFacts:
+    uses = [(route, use) for route in table.routes.values() for use in route.uses if use.provider == name]
+    config = routes.configs.get(name)
+    return ProviderFacts(
+        name=name,
+        adapter=routes.adapters[name],
+        model=config.model if config else next((use.model for _, use in uses), ""),
+        per_tenant={route.kind.value: route.per_tenant for route, _ in uses},
+        why_not=routes.disabled.get(name) or (None if uses else "no route uses it"),
+        capabilities=provider.capabilities() if provider else (),
+        prices=config.prices.entries if config else (),
+        why_closed=partial(why_closed, name),
+    )

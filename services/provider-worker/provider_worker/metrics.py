@@ -26,4 +26,7 @@ EXPIRED = Counter("backlot_worker_expired_leases_total", "Leases that ran out an
 ASKED_AGAIN = Counter("backlot_worker_quotes_asked_again_total", "Unanswered quotes said again", registry=REGISTRY)
 SETTLED = Counter("backlot_worker_bills_settled_total", "Open bills that were settled", ["state"], registry=REGISTRY)
 SWEPT = Counter("backlot_worker_staged_swept_total", "Staged objects deleted after their time", registry=REGISTRY)
+BREAKER_OPEN = Gauge(
+    "backlot_worker_breaker_open", "1 while nothing is sent to the provider", ["provider"], registry=REGISTRY
+)
 STORE_AWAY = Gauge("backlot_worker_object_store_away", "1 while nothing is claimed for want of it", registry=REGISTRY)

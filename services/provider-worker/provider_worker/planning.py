@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from provider_worker import says
-from provider_worker.routing import Offer, Price, RouteTable, offers_for, pool_of
+from provider_worker.routing import IsClosed, Offer, Price, RouteTable, offers_for, pool_of
 from provider_worker.tasks import CancelReason, NewTask, State
 from schemas.event import Event
 from schemas.events import PromptsPrepared
@@ -29,6 +29,7 @@ class Planner:
     table: RouteTable
     price: Price
     new_id: Callable[[], UUID]
+    is_closed: IsClosed = lambda provider: False
 
     def plan(self, prepared: PromptsPrepared, tenant_id: UUID, cancelled: CancelReason | None) -> Plan:
         """A stopped job's items are cancelled without a quote; the others get their first usable route's price."""
@@ -36,7 +37,7 @@ class Planner:
             return self._cancelled(prepared, tenant_id, cancelled)
         tasks, quote, refusals = [], [], []
         for item in _wanted(prepared):
-            offers, reason = offers_for(self.table, item, prepared.route, self.price)
+            offers, reason = offers_for(self.table, item, prepared.route, self.price, self.is_closed)
             tasks.append(self._task(prepared.job_id, tenant_id, item, offers[0] if offers else None, State.FAILED))
             if offers:
                 quote.append((item.number, offers[0]))

@@ -15,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from chassis.errors import StartError
 from chassis.yaml_file import read_yaml
 from provider_worker.adapters.config import Price, Prices, ProviderConfig
-from provider_worker.routing import KindRoute, RetryPolicy, RouteTable, Use
+from provider_worker.routing import Account, KindRoute, RetryPolicy, RouteTable, Use
 from schemas.parts import ErrorCode, Kind
 
 DEFAULT_FILE = Path(__file__).with_name("routes.yaml")
 MICROS = 1_000_000
+LATE_S = 1.0
 
 _VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)(?::-([^}]*))?\}")
 
@@ -37,6 +38,25 @@ class _Unknown(_Strict):
     grace_s: float = Field(default=120.0, ge=0)
 
 
+class _Limits(_Strict):
+    """What the provider allows one account: jobs at once, and `requests` in any `per_s` seconds."""
+
+    concurrency: int | None = Field(default=None, ge=1)
+    requests: int | None = Field(default=None, ge=1)
+    per_s: float = Field(default=1.0, gt=0)
+
+    def account(self) -> Account:
+        """A bucket that never lets more than `requests` through in any `per_s` seconds.
+
+        A full bucket and what flows in meanwhile are together at most that; a second is kept for calls that were
+        written down early and sent late.
+        """
+        if self.requests is None:
+            return Account(self.concurrency)
+        burst = max(1.0, self.requests // 4)
+        return Account(self.concurrency, burst, max(self.requests - burst, 0.5) / (self.per_s + LATE_S))
+
+
 class _Provider(_Strict):
     adapter: str
     model: str = ""
@@ -44,6 +64,7 @@ class _Provider(_Strict):
     api_key_env: str | None = None
     download_hosts: tuple[str, ...] = ()
     retries: _Retries | None = None
+    limits: _Limits = _Limits()
     options: dict[str, Any] = {}
 
 
@@ -195,6 +216,11 @@ def _table(file: _File, disabled: Collection[str]) -> RouteTable:
         price_version=file.price_version,
         routes={route.kind: _kind_route(file, route, disabled) for route in file.routes},
         retries={name: _policy(provider.retries or file.retries) for name, provider in file.providers.items()},
+        accounts={
+            name: account
+            for name, provider in file.providers.items()
+            if (account := provider.limits.account()) != Account()
+        },
         fallback_on=file.fallback_on,
         unknown_grace_s=file.unknown_submit.grace_s,
     )

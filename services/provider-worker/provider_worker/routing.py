@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Literal
 
 from schemas.parts import Billing, ErrorCode, Kind, PreparedItem, Stage
 from schemas.parts import Route as Wish
 
 RETRYABLE = frozenset({ErrorCode.RATE_LIMIT, ErrorCode.TEMPORARY, ErrorCode.TIMEOUT})
+NEVER_BY_WAITING = frozenset({ErrorCode.AUTH_ERROR, ErrorCode.QUOTA_EXCEEDED})
+QUEUE_WAIT_S = 5.0
 REMAKES = 1
 """How often an item whose paid result was unusable is made again at the same provider."""
 
 NO_BILL = Billing(state="none")
+
+Scope = Literal["request", "account", "model", "queue"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,9 @@ class Offer:
 
 Price = Callable[[Use, PreparedItem], int | str]
 """The upper bound of what the item costs there, in micro-units, or in words why it cannot be made there."""
+
+IsClosed = Callable[[str], bool]
+"""Whether a provider's breaker is open, so that another one is asked first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +69,20 @@ class KindRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """What a provider allows all of us at once: `concurrency` jobs, and calls by a bucket of `burst` and `per_s` more.
+
+    None: without limit.
+    """
+
+    concurrency: int | None = None
+    burst: float | None = None
+    per_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class RouteTable:
-    """All routes with one price list."""
+    """All routes with one price list. `accounts` are the limits of providers that have some."""
 
     currency: str
     price_version: str
@@ -70,15 +90,14 @@ class RouteTable:
     retries: Mapping[str, RetryPolicy] = field(default_factory=dict)
     fallback_on: frozenset[ErrorCode] = frozenset()
     unknown_grace_s: float = 120.0
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+
+    def route(self, kind: Kind) -> KindRoute:
+        """The kind's route; one without providers where it is gone since the item was planned."""
+        return self.routes.get(kind) or KindRoute(kind, (), per_tenant=1, timeout_s=60.0, poll_s=2.0)
 
     def policy(self, provider: str) -> RetryPolicy:
         return self.retries.get(provider, RetryPolicy())
-
-    def caps(self) -> dict[str, int]:
-        """Slots per tenant for every pool there is."""
-        return {
-            pool_of(use.provider, route.kind): route.per_tenant for route in self.routes.values() for use in route.uses
-        }
 
 
 def pool_of(provider: str, kind: Kind) -> str:
@@ -86,10 +105,13 @@ def pool_of(provider: str, kind: Kind) -> str:
     return f"{provider}/{kind.value}"
 
 
-def offers_for(table: RouteTable, item: PreparedItem, wish: Wish, price: Price) -> tuple[Sequence[Offer], str]:
+def offers_for(
+    table: RouteTable, item: PreparedItem, wish: Wish, price: Price, is_closed: IsClosed = lambda provider: False
+) -> tuple[Sequence[Offer], str]:
     """The offers that can make `item`, in order, and in words why there is none where there is none.
 
     A wish for providers narrows the route and orders it; without fallback the first usable offer is the only one.
+    Otherwise those whose breaker is open come last.
     """
     route = table.routes.get(item.kind)
     if route is None:
@@ -97,6 +119,8 @@ def offers_for(table: RouteTable, item: PreparedItem, wish: Wish, price: Price) 
     wanted = _wanted(route.uses, wish.providers)
     if not wanted:
         return (), f"none of the providers asked for makes {item.kind.value}"
+    if wish.fallback:
+        wanted.sort(key=lambda use: is_closed(use.provider))
     offers, reasons = [], []
     for use in wanted:
         found = price(use, item)
@@ -120,9 +144,10 @@ def _wanted(uses: Sequence[Use], providers: Sequence[str]) -> list[Use]:
 class Failure:
     """An attempt, or one call of it, that came to nothing. `message` is safe to show.
 
-    `unknown`: nobody can say whether the provider took the job. `retry_after` is in seconds (R63). `model_gone`: the
-    provider no longer has the model, so that another provider may still serve the request. `paid_for`: the provider
-    has the result, so that nobody is paid for another one (R79).
+    `unknown`: nobody can say whether the provider took the job. `retry_after` is in seconds (R63). `scope` says what it
+    is about: with `model` another provider may still serve the request, with `queue` there are too many jobs of ours.
+    `paid_for`: the provider has the result, so that nobody is paid for another one (R79). `unsent`: its breaker was
+    open, and nothing was asked.
     """
 
     code: ErrorCode
@@ -131,8 +156,9 @@ class Failure:
     billing: Billing = NO_BILL
     unknown: bool = False
     retry_after: float | None = None
-    model_gone: bool = False
+    scope: Scope = "request"
     paid_for: bool = False
+    unsent: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -167,6 +193,13 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """The provider takes nothing of ours for now: wait `wait` seconds, which is no call and takes no time of it."""
+
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
 class LookAgain:
     """Nobody knows whether the provider took the job: after `wait` seconds it is looked up before anything is sent."""
 
@@ -193,7 +226,7 @@ class End:
     """The item's last attempt has failed."""
 
 
-Next = Retry | LookAgain | Switch | Requote | End
+Next = Retry | Hold | LookAgain | Switch | Requote | End
 
 
 def after(failure: Failure, standing: Standing, table: RouteTable, random: Random) -> Next:
@@ -202,12 +235,27 @@ def after(failure: Failure, standing: Standing, table: RouteTable, random: Rando
         return _look_again(failure, standing, table, random)
     if failure.is_open or failure.paid_for:
         return End()
+    if failure.unsent or failure.scope == "queue":
+        return _not_now(failure, standing, table, random)
     billed = failure.billing.state == "final" and failure.billing.amount_micros > 0
     if not billed and (wait := _wait(failure, standing, table, random)) is not None:
         return Retry(wait)
     if billed and failure.code is ErrorCode.CORRUPT_OUTPUT and standing.remakes < REMAKES:
         return Requote(standing.offer, remake=True)
     return _fallback(failure, standing, table, billed=billed)
+
+
+def _not_now(failure: Failure, standing: Standing, table: RouteTable, random: Random) -> Next:
+    """Behind an open breaker somebody else may be asked at once; what passes by itself is waited for."""
+    other = _fallback(failure, standing, table, billed=False) if failure.unsent else End()
+    if not isinstance(other, End) or failure.code in NEVER_BY_WAITING:
+        return other
+    return Hold(_spread(failure.retry_after or QUEUE_WAIT_S, standing, table, random))
+
+
+def _spread(seconds: float, standing: Standing, table: RouteTable, random: Random) -> float:
+    """Never sooner than asked; the spread keeps the refused from coming back together."""
+    return seconds * random.uniform(1, 1 + table.policy(standing.offer.provider).jitter)
 
 
 def _look_again(failure: Failure, standing: Standing, table: RouteTable, random: Random) -> Next:
@@ -229,8 +277,7 @@ def _wait(failure: Failure, standing: Standing, table: RouteTable, random: Rando
         return None
     wait = policy.waits[retries] * random.uniform(1 - policy.jitter, 1 + policy.jitter)
     if failure.retry_after is not None:
-        # Never sooner than asked; the spread keeps the refused from coming back together.
-        wait = failure.retry_after * random.uniform(1, 1 + policy.jitter)
+        wait = _spread(failure.retry_after, standing, table, random)
     return wait if wait < standing.time_left else None
 
 
@@ -253,4 +300,4 @@ def _fallback(failure: Failure, standing: Standing, table: RouteTable, *, billed
 def _may_fall_back(failure: Failure, standing: Standing, table: RouteTable) -> bool:
     if failure.code is ErrorCode.RATE_LIMIT:
         return failure.retry_after is not None and failure.retry_after >= standing.time_left
-    return failure.model_gone or failure.code in table.fallback_on
+    return failure.scope == "model" or failure.code in table.fallback_on

@@ -11,6 +11,7 @@ from schemas.events import (
     GenerationCancelled,
     GenerationCompleted,
     GenerationFailed,
+    GenerationProgressed,
     GenerationQuoted,
     GenerationSettled,
     GenerationStarted,
@@ -53,6 +54,11 @@ def started(task: Task) -> GenerationStarted:
         provider=task.offer.provider,
         model=task.offer.model,
     )
+
+
+def progressed(task: Task, progress: int) -> GenerationProgressed:
+    """`progress` in percent, by tens."""
+    return GenerationProgressed(job_id=task.job.job_id, item=task.item.number, attempt=task.attempt, progress=progress)
 
 
 def completed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
@@ -28,6 +28,8 @@ class State(StrEnum):
     """It has a slot: the provider is being called, or its answer fetched."""
     STAGED = "staged"
     """Its bytes are staged and its slot is free; they are being checked."""
+    POLLING = "polling"
+    """A call may be out, or the provider is at work: it keeps its slot, and is looked at when `next_at` comes."""
     WAITING = "waiting"
     """The provider refused for now; it waits for its next call without a slot."""
     COMPLETED = "completed"
@@ -35,9 +37,9 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
-def has_not_started(state: State, *, resuming: bool) -> bool:
+def has_not_started(state: State) -> bool:
     """Whether a cancel request may end the attempt: no call of it can be on its way."""
-    return state in {State.QUOTING, State.READY, State.WAITING} and not resuming
+    return state in {State.QUOTING, State.READY, State.WAITING}
 
 
 def cancel_code(reason: CancelReason) -> ErrorCode:
@@ -103,14 +105,43 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """The provider's job, as it is kept between looks at it.
+
+    `external_id` None: the submit of `phase` was written down, and its answer is not known. `plan` is what was sent
+    in this phase where it is not the first, `spent_micros` what the phases before it cost. `untold` counts questions
+    in a row that told nothing, `progress` is what was said last, in percent. `stopping`: the provider was asked to
+    stop.
+    """
+
+    external_id: str | None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    phase: int = 1
+    plan: Mapping[str, Any] | None = None
+    spent_micros: int = 0
+    untold: int = 0
+    progress: int = 0
+    stopping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Why nothing is sent to a provider for now: its breaker is open for `seconds` more."""
+
+    code: ErrorCode
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """An item under a lease, as it was when it was claimed.
 
     `attempt_id` is our reference at the provider, `calls` counts the present call too. `time_left` is what remains of
     the attempt's deadline, `unknown_s` how long ago its call was written down at `intent_at`, in seconds. `resuming`
-    says that an earlier holder of the lease may have called the provider and left no outcome; `external` (the
-    reference to poll) and `staged` are what it left. `cancelled`: its job was stopped meanwhile, so that nothing new is
-    sent for it.
+    says that an earlier holder of the lease may have called the provider; `external` and `staged` are what it left.
+    `cancelled`: its job was stopped meanwhile, so that nothing new is sent for it. `closed`: its provider's breaker is
+    open, so that nothing is sent now.
     """
 
     id: int
@@ -130,8 +161,9 @@ class Task:
     time_left: float
     resuming: bool
     cancelled: CancelReason | None = None
-    external: Mapping[str, Any] | None = None
+    external: Reference | None = None
     staged: Staged | None = None
+    closed: Closed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,25 +179,47 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Something of the provider's is ours now: the reference to poll, or the bytes, which frees the slot."""
+    """The bytes are ours now, which frees the slot."""
 
     task: Task
-    external: Mapping[str, Any] | None = None
-    staged: Staged | None = None
+    staged: Staged
+
+
+@dataclass(frozen=True, slots=True)
+class Intend:
+    """Another phase of the attempt is about to be submitted: `reference` has its plan and no id yet."""
+
+    task: Task
+    reference: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """The slot is kept, the lease is not: the provider is looked at after `wait` seconds, sooner if the job is stopped.
+
+    Without `reference` what is known of the provider's job stays as it was. `counts`: as a call, where the next look
+    may send again.
+    """
+
+    task: Task
+    wait: float
+    reference: Reference | None = None
+    counts: bool = False
+    events: Sequence[Event] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Park:
     """The slot is free and the attempt goes on after `wait` seconds; with `offer`, at another provider.
 
-    `resuming`: a call may still be out, so the next holder looks before it sends.
+    `time_left` None: nothing of the attempt's time was used. `called` False: the provider was not called either.
     """
 
     task: Task
     wait: float
-    time_left: float
-    resuming: bool = False
+    time_left: float | None
     offer: Offer | None = None
+    called: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +244,7 @@ class Finish:
     events: Sequence[Event]
 
 
-Step = Keep | Park | Advance | Finish
+Step = Keep | Intend | Await | Park | Advance | Finish
 """What a holder writes, by compare-and-set on (task, epoch, leased or staged), with its events, or not at all."""
 
 
@@ -199,25 +253,27 @@ class Pool:
     """Slots that a tenant's tasks share: `cap` of them unless its turn says otherwise. `timeout_s` is an attempt's."""
 
     name: str
+    provider: str
     cap: int
     timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """`tenants`: how many that wait were looked at; none means that nothing is ready. `more`: there may be others."""
+    """`turns`: how many that wait were looked at; none means that nothing is ready. `more`: there may be others."""
 
     tasks: Sequence[Task]
-    tenants: int
+    turns: int
     more: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Revived:
-    """How many tasks became ready because a wait ended, and how many because a lease ran out."""
+    """How many tasks became ready because a wait ended, how many leases ran out, how many looks are due."""
 
     woken: int
     expired: int
+    due: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +291,8 @@ class Written(StrEnum):
     APPLIED = "applied"
     LOST = "lost"
     """Another holder has the lease, or the item has ended: nothing was written."""
+    TOO_EARLY = "too early"
+    """The provider's account has no call left for the moment: nothing was written."""
     CANCELLED_BY_USER = "user"
     CANCELLED_BY_DEADLINE = "deadline"
     """A cancel request came first and the step would have left the item unfinished: nothing was written."""

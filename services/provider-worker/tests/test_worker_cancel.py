@@ -12,7 +12,7 @@ import pytest
 from chassis.ids import uuid7
 from provider_worker.adapters.interface import ErrorCode as ProviderCode
 from provider_worker.adapters.interface import GenerationRequest, ProviderError, Status
-from provider_worker.engine.production import request_of
+from provider_worker.engine.asking import request_of
 from provider_worker.tasks import Pool
 from schemas.events import (
     GenerationCancelled,
@@ -180,7 +180,7 @@ async def test_what_a_vanished_holder_may_have_sent_is_looked_up_before_it_is_ca
     job = prepared()
     await here.hear(envelope(job))
     await here.reserve()
-    [task] = (await here.store.claim(Pool("painter/image", 5, 60.0), 1, 30.0)).tasks
+    [task] = (await here.store.claim([Pool("painter/image", "painter", 5, 60.0)], 1, 30.0)).tasks
     painter.make(request_of(task))
     await home.rows("UPDATE tasks SET lease_until = now() - interval '1 s'")
     await here.upkeep.revive()
@@ -198,7 +198,7 @@ async def test_what_a_vanished_holder_never_sent_is_cancelled_and_not_sent(home:
     job = prepared()
     await here.hear(envelope(job))
     await here.reserve()
-    await here.store.claim(Pool("painter/image", 5, 60.0), 1, 30.0)
+    await here.store.claim([Pool("painter/image", "painter", 5, 60.0)], 1, 30.0)
     await home.rows("UPDATE tasks SET lease_until = now() - interval '1 s'")
     await here.upkeep.revive()
     await here.hear(envelope(stop(job.job_id)))

@@ -10,7 +10,7 @@ from chassis.errors import StartError
 from chassis.settings import read
 from provider_worker.adapters.interface import ErrorCode, ProviderError
 from provider_worker.adapters.registry import maker_of
-from provider_worker.engine.production import asked
+from provider_worker.engine.asking import asked
 from provider_worker.route_file import read_routes
 from provider_worker.settings import Settings
 from schemas.parts import Kind
@@ -50,7 +50,7 @@ def test_without_any_key_images_come_from_the_sandbox_at_four_cents() -> None:
     routes = read_routes(environ={})
     [use] = [use for use in routes.table.routes[Kind.IMAGE].uses if use.provider not in routes.disabled]
     assert (use.provider, routes.configs["sandbox"].prices.of("image")) == ("sandbox", 40_000)
-    assert routes.table.caps()["sandbox/image"] == 5
+    assert routes.table.routes[Kind.IMAGE].per_tenant == 5
     assert routes.table.policy("sandbox").waits == (1.0, 2.0, 4.0)
 
 

@@ -15,6 +15,7 @@ from provider_worker.routing import (
     RETRYABLE,
     End,
     Failure,
+    Hold,
     LookAgain,
     Offer,
     Requote,
@@ -112,8 +113,38 @@ def test_a_bad_key_is_not_tried_again_at_the_same_provider() -> None:
     assert next_of(Failure(ErrorCode.AUTH_ERROR, "no")) == Switch(CHEAP)
 
 
+def test_too_many_jobs_of_ours_are_waited_for_and_cost_no_call() -> None:
+    full = Failure(ErrorCode.RATE_LIMIT, "the queue is full", scope="queue")
+    found = next_of(full, calls=4)
+    assert isinstance(found, Hold)
+    assert found.wait >= 5.0
+    again = next_of(replace(full, retry_after=30.0))
+    assert isinstance(again, Hold)
+    assert again.wait >= 30.0
+
+
+def test_behind_an_open_breaker_the_next_provider_is_asked() -> None:
+    for code in (ErrorCode.AUTH_ERROR, ErrorCode.TEMPORARY):
+        assert next_of(Failure(code, "closed", retry_after=9.0, unsent=True)) == Switch(CHEAP)
+
+
+def test_behind_the_last_open_breaker_what_passes_is_waited_for_and_what_does_not_is_told() -> None:
+    alone: dict[str, Any] = {"offers": (FIRST,)}
+    found = next_of(Failure(ErrorCode.TEMPORARY, "closed", retry_after=9.0, unsent=True), **alone)
+    assert isinstance(found, Hold)
+    assert found.wait >= 9.0
+    assert next_of(Failure(ErrorCode.AUTH_ERROR, "closed", retry_after=9.0, unsent=True), **alone) == End()
+
+
+def test_a_provider_behind_an_open_breaker_is_the_last_choice() -> None:
+    offers, _ = offers_for(TABLE, item(), Route(), price, lambda provider: provider == "first")
+    assert [offer.provider for offer in offers] == ["cheap", "dear", "first"]
+    [only], _ = offers_for(TABLE, item(), Route(fallback=False), price, lambda provider: provider == "first")
+    assert only == FIRST
+
+
 def test_a_model_that_is_gone_goes_to_the_next_provider() -> None:
-    assert next_of(Failure(ErrorCode.INVALID_REQUEST, "404", model_gone=True)) == Switch(CHEAP)
+    assert next_of(Failure(ErrorCode.INVALID_REQUEST, "404", scope="model")) == Switch(CHEAP)
 
 
 def test_a_dearer_fallback_is_quoted_first() -> None:
@@ -158,7 +189,7 @@ failures = st.builds(
     billing=st.sampled_from([Billing(state="none"), PAID, Billing(state="pending")]),
     unknown=st.booleans(),
     retry_after=st.none() | st.floats(0, 100),
-    model_gone=st.booleans(),
+    scope=st.sampled_from(["request", "account", "model"]),
     paid_for=st.booleans(),
 ).filter(lambda failure: not failure.unknown or failure.billing.state == "none")
 

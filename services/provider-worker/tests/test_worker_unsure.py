@@ -41,7 +41,7 @@ from tests.worker_builders import (
 
 pytestmark = pytest.mark.integration
 
-POOL = Pool("painter/image", 5, 60.0)
+POOLS = [Pool("painter/image", "painter", 5, 60.0)]
 BUSY = ProviderError(ProviderCode.RATE_LIMIT, "too many requests")
 LOST = ProviderError(ProviderCode.TIMEOUT, "no answer", outcome=Outcome.UNKNOWN)
 
@@ -247,7 +247,7 @@ async def test_what_may_have_been_sent_to_a_provider_without_its_key_stays_unkno
     before = home.worker(Painter(), Painter(name="second"), routes=both)
     await before.hear(envelope(prepared()))
     await before.reserve()
-    await before.store.claim(POOL, 1, 30.0)
+    await before.store.claim(POOLS, 1, 30.0)
     await home.rows("UPDATE tasks SET lease_until = now() - interval '1 s'")
 
     second = Painter(name="second")

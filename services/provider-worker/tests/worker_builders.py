@@ -39,14 +39,16 @@ from provider_worker.engine.attempts import Tools
 from provider_worker.engine.bills import Bills
 from provider_worker.engine.claiming import Claimer
 from provider_worker.engine.endings import Endings
+from provider_worker.engine.fetching import Fetching
 from provider_worker.engine.gate import StoreGate
+from provider_worker.engine.health import Health
 from provider_worker.engine.leases import Leases
 from provider_worker.engine.ports import Refused
 from provider_worker.engine.production import Production
 from provider_worker.engine.upkeep import Upkeep
 from provider_worker.events import Hears
 from provider_worker.planning import Planner
-from provider_worker.routing import KindRoute, RetryPolicy, RouteTable, Use
+from provider_worker.routing import KindRoute, RetryPolicy, RouteTable, Use, pool_of
 from provider_worker.store.database import TaskDatabase
 from provider_worker.tasks import Finished, Piece, Pool
 from schemas.cloudevents import CloudEvent, decode
@@ -229,6 +231,7 @@ class Worker:
     leases: Leases
     upkeep: Upkeep
     bills: Bills
+    health: Health
     pictures: Believing
 
     async def hear(self, *events: CloudEvent[Any]) -> None:
@@ -296,25 +299,38 @@ def worker(
     by_name: dict[str, ProviderAdapter] = {painter.name: painter for painter in painters or (Painter(),)}
     routes = routes or table(*(Use(name, "paint-1") for name in by_name))
     outbox = Outbox("/services/provider-worker")
-    store = TaskDatabase(engine, outbox, currency=routes.currency, price_version=routes.price_version)
+    store = TaskDatabase(
+        engine, outbox, currency=routes.currency, price_version=routes.price_version, accounts=routes.accounts
+    )
     leases = Leases(store, lease_s=lease_s)
-    pools = [Pool(name, cap, routes.routes[Kind.IMAGE].timeout_s) for name, cap in routes.caps().items()]
+    pools = pools_of(routes)
     claimer = Claimer(store, leases, StoreGate(objects), pools, hands=hands)
-    production = Production(by_name, objects, routes, leases.is_ours)
+    health = Health(store)
+    production = Production(by_name, Fetching(objects), routes, still_ours=leases.is_ours, random=Random(7))
     pictures = Believing()
     pictures.objects = objects
-    endings = Endings(routes, production.price, production.resendable, uuid7, Random(7))
+    endings = Endings(routes, production.price, production.resendable, uuid7, Random(7), health.is_closed)
     return Worker(
         engine=engine,
-        hears=Hears(outbox, Planner(routes, production.price, uuid7)),
+        hears=Hears(outbox, Planner(routes, production.price, uuid7, health.is_closed)),
         store=store,
         claimer=claimer,
-        tools=Tools(store, production, pictures, endings, claimer.freed),
+        tools=Tools(store, production, pictures, endings, health, claimer.freed),
         leases=leases,
         upkeep=Upkeep(store, objects, claimer.ready),
         bills=Bills(store, production, pictures, grace_s=0.0),
+        health=health,
         pictures=pictures,
     )
+
+
+def pools_of(routes: RouteTable) -> list[Pool]:
+    """The slots of every route."""
+    return [
+        Pool(pool_of(use.provider, route.kind), use.provider, route.per_tenant, route.timeout_s)
+        for route in routes.routes.values()
+        for use in route.uses
+    ]
 
 
 @dataclass

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chassis import crash
@@ -13,13 +13,28 @@ from chassis.errors import Transient
 from chassis.loops import Backoff
 from chassis.telemetry import get_logger
 from chassis.tracing import span
-from provider_worker import metrics
+from provider_worker import metrics, says
 from provider_worker.adapters.interface import ProviderError
 from provider_worker.engine.endings import Endings
+from provider_worker.engine.fetching import Delivery, StoreAway
+from provider_worker.engine.health import Health
 from provider_worker.engine.ports import LeaseLost, Pictures, Refused, TaskStore
-from provider_worker.engine.production import Delivery, Production, StoreAway
+from provider_worker.engine.production import Production
+from provider_worker.engine.submission import AtWork
 from provider_worker.routing import Failure
-from provider_worker.tasks import CancelReason, Finished, Keep, Park, Staged, Step, Task, Written
+from provider_worker.tasks import (
+    Await,
+    CancelReason,
+    Finished,
+    Intend,
+    Keep,
+    Park,
+    Reference,
+    Staged,
+    Step,
+    Task,
+    Written,
+)
 from schemas.parts import ErrorCode, Stage
 
 STORE_AWAY_WAIT_S = 2.0
@@ -47,6 +62,7 @@ class Tools:
     production: Production
     pictures: Pictures
     endings: Endings
+    health: Health
     freed: Callable[[], None]
 
 
@@ -105,25 +121,48 @@ class Attempt:
             await self._check(delivery)
 
     async def _deliver(self) -> Delivery | Failure | None:
-        """Staged bytes, committed; None where they are fetched later because the object store is away."""
+        """Staged bytes, committed; None where the provider is looked at again later."""
         try:
-            delivery = await self._tools.production.produce(self._task, self._keep_reference)
+            made = await self._tools.production.produce(self._task, self._intend)
         except StoreAway as error:
             self._log.warning("object_store_away", error=str(error))
-            away = Failure(ErrorCode.STORAGE_ERROR, "the object store could not be reached", unknown=True)
-            await self._leave_for_later(STORE_AWAY_WAIT_S, away)
+            await self._write(Await(self._task, STORE_AWAY_WAIT_S))
             return None
-        if isinstance(delivery, Delivery):
+        await self._note(made)
+        if isinstance(made, AtWork):
+            await self._look_later(made)
+            return None
+        if isinstance(made, Delivery):
             crash.point("worker.before_keep")
-            await self._write(Keep(self._task, staged=delivery.staged))
+            await self._write(Keep(self._task, made.staged))
             self._tools.freed()
             crash.point("worker.after_keep")
-        return delivery
+        return made
 
-    async def _keep_reference(self, external: Mapping[str, Any]) -> None:
+    async def _note(self, made: Delivery | Failure | AtWork) -> None:
+        """What a submit came to says how its provider is; a question about a job says nothing."""
+        failure = made if isinstance(made, Failure) else None
+        if not self._task.resuming and not (failure and failure.unsent):
+            await self._tools.health.note(self._task.offer.provider, failure)
+
+    async def _look_later(self, at_work: AtWork) -> None:
+        before, now = self._task.external, at_work.reference
         crash.point("worker.before_reference")
-        await self._write(Keep(self._task, external))
+        moved = now.progress > (before.progress if before else 0)
+        events = (says.progressed(self._task, now.progress),) if moved else ()
+        await self._write(Await(self._task, at_work.wait, now, events=events))
         crash.point("worker.after_reference")
+        if before is None or before.external_id is None:
+            self._log.info("task_updated", external_id=now.external_id, phase=now.phase)
+
+    async def _intend(self, reference: Reference) -> bool:
+        """See `submission.Intend`: False where the account has no call left, and where the job was stopped."""
+        crash.point("worker.before_phase")
+        written = await self._written(Intend(self._task, reference))
+        if written is Written.APPLIED:
+            self._task = replace(self._task, external=reference)
+        crash.point("worker.after_phase")
+        return written is Written.APPLIED
 
     async def _check(self, delivery: Delivery, *, again: bool = True) -> None:
         staged = delivery.staged
@@ -131,8 +170,7 @@ class Attempt:
             finished = await self._tools.pictures.finish(staged.pieces[0], self._task.item)
         except Transient as error:
             self._log.warning("check_postponed", error=str(error))
-            unchecked = Failure(ErrorCode.PROVIDER_ERROR, "the result could not be checked", billing=staged.billing)
-            await self._leave_for_later(CHECK_WAIT_S, unchecked, staged)
+            await self._write(Await(self._task, CHECK_WAIT_S))
         except Refused as error:
             if again and (fresh := await self._fetched_again(delivery)) is not None:
                 await self._check(fresh, again=False)
@@ -153,7 +191,7 @@ class Attempt:
             return None
         if not isinstance(found, Delivery):
             return None
-        await self._write(Keep(self._task, staged=found.staged))
+        await self._write(Keep(self._task, found.staged))
         return found
 
     async def _complete(self, staged: Staged, finished: Finished) -> None:
@@ -169,7 +207,7 @@ class Attempt:
             return
         time_left = max(self._task.time_left - (time.monotonic() - self._started), 0.0)
         step = self._tools.endings.failed(self._task, failure, time_left, staged)
-        if isinstance(step, Park):
+        if isinstance(step, Park | Await):
             await self._write_or_cancel(step, failure)
             self._log.info("task_updated", code=failure.code, reason=failure.message, retry_in=round(step.wait, 2))
             return
@@ -184,10 +222,6 @@ class Attempt:
             reason=failure.message,
         )
 
-    async def _leave_for_later(self, wait: float, failure: Failure, staged: Staged | None = None) -> None:
-        """Gives the task up for `wait` seconds; `failure` is what it came to if the job was cancelled meanwhile."""
-        await self._write_or_cancel(Park(self._task, wait, self._task.time_left, resuming=True), failure, staged)
-
     async def _write_or_cancel(self, step: Step, failure: Failure, staged: Staged | None = None) -> None:
         """A cancel request that came meanwhile makes the attempt the item's last."""
         reason = await self._write(step)
@@ -195,7 +229,14 @@ class Attempt:
             await self._write(self._tools.endings.cancelled(self._task, reason, failure, staged))
 
     async def _write(self, step: Step) -> CancelReason | None:
-        """Written down, however long the database is away; the reason where a cancel request came first."""
+        """Written down; the reason where a cancel request came first."""
+        written = await self._written(step)
+        if written is Written.APPLIED:
+            return None
+        return "deadline" if written is Written.CANCELLED_BY_DEADLINE else "user"
+
+    async def _written(self, step: Step) -> Written:
+        """Written down, however long the database is away; raises `LeaseLost`."""
         backoff = Backoff()
         while True:
             try:
@@ -206,6 +247,4 @@ class Attempt:
                 continue
             if written is Written.LOST:
                 raise LeaseLost
-            if written is Written.APPLIED:
-                return None
-            return "deadline" if written is Written.CANCELLED_BY_DEADLINE else "user"
+            return written

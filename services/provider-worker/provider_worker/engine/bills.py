@@ -10,9 +10,11 @@ from provider_worker import metrics, says
 from provider_worker.adapters.interface import ProviderError
 from provider_worker.engine.attempts import facts
 from provider_worker.engine.endings import output
+from provider_worker.engine.failures import spent
+from provider_worker.engine.fetching import Delivery, StoreAway
 from provider_worker.engine.ports import Pictures, Refused, TaskStore
-from provider_worker.engine.production import Delivery, Production, StoreAway, Undelivered
-from provider_worker.routing import NO_BILL, Failure
+from provider_worker.engine.production import Production, Undelivered
+from provider_worker.routing import Failure
 from provider_worker.tasks import OpenBill, Staged
 from schemas.parts import Billing, Output
 
@@ -71,7 +73,7 @@ class Bills:
             log.warning("bill_not_found", error=str(error), lookups=bill.lookups, **facts(bill.task))
             return None
         if found is Undelivered.UNKNOWN_THERE and bill.age_s >= self.grace_s:
-            return _Answer(NO_BILL, found.value)
+            return _Answer(spent(bill.task.external.spent_micros if bill.task.external else 0), found.value)
         if isinstance(found, Undelivered):
             return None
         if isinstance(found, Failure):

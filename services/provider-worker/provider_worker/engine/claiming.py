@@ -43,36 +43,24 @@ class Claimer:
             self.wake.set()
 
     async def step(self, tools: Tools) -> bool:
-        """One claim of each pool; True when another one is worth it at once."""
+        """One claim; True when another one is worth it at once."""
         if self._free() <= 0 or not await self._gate.is_open():
             return False
-        found, tenants, more = 0, 0, False
-        for pool in self._turned():
-            if (free := self._free()) <= 0:
-                break
-            since = self._leases.now()
-            crash.point("worker.before_intent")
-            claimed = await self._store.claim(pool, free, self._leases.lease_s)
-            crash.point("worker.after_intent")
-            if claimed.tasks:
-                metrics.CLAIMED.inc(len(claimed.tasks))
-                log.debug("task_claimed", pool=pool.name, tasks=[task.id for task in claimed.tasks])
-            for task in claimed.tasks:
-                self._start(task, tools, since)
-            found += len(claimed.tasks)
-            tenants += claimed.tenants
-            more = more or claimed.more
-        self._all_idle = tenants == 0
-        self._empty_claims = 0 if found else self._empty_claims + 1
-        return found > 0 or (more and self._empty_claims < MOST_EMPTY_CLAIMS)
+        since = self._leases.now()
+        crash.point("worker.before_intent")
+        claimed = await self._store.claim(self._pools, self._free(), self._leases.lease_s)
+        crash.point("worker.after_intent")
+        if claimed.tasks:
+            metrics.CLAIMED.inc(len(claimed.tasks))
+            log.debug("task_claimed", tasks=[task.id for task in claimed.tasks])
+        for task in claimed.tasks:
+            self._start(task, tools, since)
+        self._all_idle = claimed.turns == 0
+        self._empty_claims = 0 if claimed.tasks else self._empty_claims + 1
+        return bool(claimed.tasks) or (claimed.more and self._empty_claims < MOST_EMPTY_CLAIMS)
 
     def _free(self) -> int:
         return self._hands - len(self._leases)
-
-    def _turned(self) -> list[Pool]:
-        """Another pool first each time, so that none lives on what the others leave."""
-        self._pools.append(self._pools.pop(0))
-        return list(self._pools)
 
     def _start(self, task: Task, tools: Tools, since: float) -> None:
         work = asyncio.create_task(Attempt(tools, task).run())

@@ -11,6 +11,8 @@ from provider_worker import says
 from provider_worker.routing import (
     End,
     Failure,
+    Hold,
+    IsClosed,
     LookAgain,
     Offer,
     Price,
@@ -24,6 +26,7 @@ from provider_worker.routing import (
 )
 from provider_worker.tasks import (
     Advance,
+    Await,
     CancelReason,
     Closing,
     Ended,
@@ -50,6 +53,7 @@ class Endings:
     resendable: Callable[[str], bool]
     new_id: Callable[[], UUID]
     random: Random
+    is_closed: IsClosed = lambda provider: False
 
     def completed(self, task: Task, staged: Staged, finished: Finished) -> Finish:
         """The item is made: exactly the asked size, checked."""
@@ -68,8 +72,10 @@ class Endings:
         match after(failure, self._standing(task, time_left), self.table, self.random):
             case Retry(wait):
                 return Park(task, wait, time_left - wait)
+            case Hold(wait):
+                return Park(task, wait, None, called=False)
             case LookAgain(wait):
-                return Park(task, wait, max(time_left - wait, 0.0), resuming=True)
+                return Await(task, wait, counts=True)
             case Switch(offer):
                 return Park(task, 0.0, time_left, offer=offer)
             case Requote(offer, remake):
@@ -84,7 +90,7 @@ class Endings:
         return Finish(task, _closing("cancelled", cancel_code(reason), billing, staged), (event,))
 
     def _standing(self, task: Task, time_left: float) -> Standing:
-        offers, _ = offers_for(self.table, task.item, task.job.route, self.price)
+        offers, _ = offers_for(self.table, task.item, task.job.route, self.price, self.is_closed)
         return Standing(
             offer=task.offer,
             offers=offers,

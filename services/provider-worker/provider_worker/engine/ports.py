@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from provider_worker.tasks import Claimed, Finished, OpenBill, Piece, Pool, Revived, Staged, Step, Written
+from provider_worker.tasks import Claimed, Closed, Finished, OpenBill, Piece, Pool, Revived, Staged, Step, Written
 from schemas.events import GenerationSettled
-from schemas.parts import PreparedItem
+from schemas.parts import ErrorCode, PreparedItem
 
 Lease = tuple[int, int]
 """Task id and epoch."""
@@ -17,8 +17,8 @@ Lease = tuple[int, int]
 class TaskStore(Protocol):
     """The worker's database. Everything raises `chassis.errors.Transient` where trying again later is right."""
 
-    async def claim(self, pool: Pool, limit: int, lease_s: float) -> Claimed:
-        """Leases ready tasks and writes down that their providers are about to be called; committed on return."""
+    async def claim(self, pools: Sequence[Pool], limit: int, lease_s: float) -> Claimed:
+        """Leases due and ready tasks, and writes down that providers are about to be called; committed on return."""
         ...
 
     async def write(self, step: Step) -> Written:
@@ -50,6 +50,18 @@ class TaskStore(Protocol):
         ...
 
     async def postpone(self, bill: OpenBill, seconds: float) -> None: ...
+
+    async def provider_failed(self, provider: str, code: ErrorCode, message: str, open_s: float | None) -> None:
+        """Opens the provider's breaker for `open_s` seconds, or for a while after enough failures in a row."""
+        ...
+
+    async def provider_well(self, provider: str) -> None:
+        """Closes the provider's breaker."""
+        ...
+
+    async def troubled(self) -> Mapping[str, Closed]:
+        """Providers whose last calls failed; with 0 seconds where the breaker is closed."""
+        ...
 
     async def closed_long_ago(self, age_s: float) -> Mapping[UUID, Sequence[str]]:
         """Staged keys by attempt."""

@@ -27,12 +27,12 @@ class Upkeep:
     staged_age_s: float = STAGED_AGE_S
 
     async def revive(self) -> bool:
-        """Tasks whose wait has ended, and tasks whose holder has vanished."""
+        """Tasks whose wait has ended, tasks whose holder has vanished, and jobs that are to be looked at."""
         revived = await self.store.revive()
         if revived.expired:
             metrics.EXPIRED.inc(revived.expired)
             log.warning("leases_expired", tasks=revived.expired)
-        if revived.woken or revived.expired:
+        if revived.woken or revived.expired or revived.due:
             self.ready()
         return bool(revived.woken or revived.expired)
 

@@ -25,7 +25,7 @@ _DUE = text("""
     SELECT t.id, t.epoch, a.job_id, a.tenant_id, t.spec::text, a.attempt, a.attempt_id, a.provider, a.model,
         a.price_micros, a.price_version, a.price_micros AS held_micros, a.intent_at, 0 AS unknown_s, a.calls,
         t.remakes, t.tried, 0 AS time_left, true AS resuming, t.cancel_reason,
-        NULL AS external, NULL AS staged, a.lookups,
+        a.external::text, NULL AS staged, a.lookups,
         extract(epoch FROM now() - a.closed_at) AS age_s, j.context::text, j.traceparent
     FROM taken a JOIN tasks t USING (job_id, item) JOIN jobs j ON j.job_id = a.job_id
 """)

@@ -12,9 +12,11 @@ from chassis.database import is_transient
 from chassis.errors import Transient
 from chassis.group_commit import GroupCommit
 from chassis.outbox import Draft, Outbox
-from provider_worker.store import bills, claims, steps, upkeep
-from provider_worker.tasks import Claimed, OpenBill, Pool, Revived, Staged, Step, Written
+from provider_worker.routing import Account
+from provider_worker.store import accounts, bills, claims, steps, upkeep
+from provider_worker.tasks import Claimed, Closed, OpenBill, Pool, Revived, Staged, Step, Written
 from schemas.events import GenerationSettled
+from schemas.parts import ErrorCode
 
 MOST_IN_A_GROUP = 200
 
@@ -22,16 +24,25 @@ MOST_IN_A_GROUP = 200
 class TaskDatabase:
     """Tasks in PostgreSQL. Errors that pass come out as `Transient`."""
 
-    def __init__(self, engine: AsyncEngine, outbox: Outbox, *, currency: str, price_version: str) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        outbox: Outbox,
+        *,
+        currency: str,
+        price_version: str,
+        accounts: Mapping[str, Account] | None = None,
+    ) -> None:
         self._engine = engine
         self._outbox = outbox
         self._currency = currency
         self._price_version = price_version
+        self._accounts = accounts or {}
         self._group: GroupCommit[Step, Written] = GroupCommit(self._flush, limit=MOST_IN_A_GROUP)
 
-    async def claim(self, pool: Pool, limit: int, lease_s: float) -> Claimed:
+    async def claim(self, pools: Sequence[Pool], limit: int, lease_s: float) -> Claimed:
         async with self._transaction() as conn:
-            return await claims.claim(conn, self._outbox, pool, limit=limit, lease_s=lease_s)
+            return await claims.claim(conn, self._outbox, pools, self._accounts, limit=limit, lease_s=lease_s)
 
     async def write(self, step: Step) -> Written:
         return await self._group.submit(step)
@@ -39,7 +50,7 @@ class TaskDatabase:
     async def _flush(self, group: Sequence[Step]) -> Sequence[Written | Exception]:
         try:
             async with self._transaction() as conn:
-                return await steps.write(conn, self._outbox, group, self._price_version)
+                return await steps.write(conn, self._outbox, group, self._price_version, self._accounts)
         except Transient:
             raise
         except Exception as error:
@@ -83,6 +94,18 @@ class TaskDatabase:
     async def postpone(self, bill: OpenBill, seconds: float) -> None:
         async with self._transaction() as conn:
             await bills.postpone(conn, bill, seconds)
+
+    async def provider_failed(self, provider: str, code: ErrorCode, message: str, open_s: float | None) -> None:
+        async with self._transaction() as conn:
+            await accounts.failed(conn, provider, code, message, open_s)
+
+    async def provider_well(self, provider: str) -> None:
+        async with self._transaction() as conn:
+            await accounts.well(conn, provider)
+
+    async def troubled(self) -> Mapping[str, Closed]:
+        async with self._transaction() as conn:
+            return await accounts.troubled(conn)
 
     async def closed_long_ago(self, age_s: float) -> Mapping[UUID, Sequence[str]]:
         async with self._transaction() as conn:

@@ -70,14 +70,15 @@ _STOP_JOBS = text("""
 """)
 
 _LIVE_TASKS = text("""
-    SELECT id, job_id, item, tenant_id, attempt, attempt_id, state, resuming FROM tasks
+    SELECT id, job_id, item, tenant_id, attempt, attempt_id, state FROM tasks
     WHERE job_id = ANY(CAST(:jobs AS uuid[])) AND state NOT IN ('completed', 'failed', 'cancelled')
     ORDER BY id FOR UPDATE
 """)
 
 _STOP_TASKS = text("""
     WITH stopped AS (
-        UPDATE tasks t SET cancel_reason = u.reason, state = CASE WHEN u.ends THEN 'cancelled' ELSE t.state END
+        UPDATE tasks t SET cancel_reason = u.reason, state = CASE WHEN u.ends THEN 'cancelled' ELSE t.state END,
+            next_at = CASE WHEN t.state = 'polling' THEN now() ELSE t.next_at END
         FROM unnest(CAST(:ids AS bigint[]), CAST(:reasons AS text[]), CAST(:ends AS boolean[])) u(id, reason, ends)
         WHERE t.id = u.id
         RETURNING t.attempt_id, u.ends, u.reason)
@@ -162,7 +163,10 @@ async def refuse(conn: AsyncConnection, refused: Sequence[tuple[UUID, int, int]]
 
 
 async def stop_jobs(conn: AsyncConnection, stops: Sequence[tuple[UUID, UUID, CancelReason]]) -> list[Stopped]:
-    """Stops (job, tenant, reason): ends what has not started, flags what has, remembers jobs not known yet."""
+    """Stops (job, tenant, reason): ends what has not started, flags what has, remembers jobs not known yet.
+
+    What a provider is at work on is looked at once more at once, so that it can be asked to stop.
+    """
     first = {job: (job, tenant, reason) for job, tenant, reason in reversed(stops)}
     rows = sorted(first.values(), key=itemgetter(0))
     found = await conn.execute(_STOP_JOBS, columns(rows, "jobs tenants reasons"))
@@ -170,7 +174,7 @@ async def stop_jobs(conn: AsyncConnection, stops: Sequence[tuple[UUID, UUID, Can
     if not reasons:
         return []
     tasks = (await conn.execute(_LIVE_TASKS, {"jobs": list(reasons)})).all()
-    ends = [has_not_started(State(task.state), resuming=task.resuming) for task in tasks]
+    ends = [has_not_started(State(task.state)) for task in tasks]
     changes = [(task.id, reasons[task.job_id], end) for task, end in zip(tasks, ends, strict=True)]
     if changes:
         await conn.execute(_STOP_TASKS, columns(changes, "ids reasons ends"))

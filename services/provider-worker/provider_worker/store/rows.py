@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import Row
 
 from provider_worker.routing import Offer
-from provider_worker.tasks import Job, Piece, Staged, Task
+from provider_worker.tasks import Job, Piece, Reference, Staged, Task
 from schemas.events import PromptsPrepared
 from schemas.parts import AssetContext, Billing, PreparedItem, Route
 
@@ -71,7 +71,7 @@ def task_of(row: Row[Any], job: Job) -> Task:
         time_left=float(row.time_left),
         resuming=row.resuming,
         cancelled=row.cancel_reason,
-        external=from_json(row.external) if row.external is not None else None,
+        external=reference_of(row.external),
         staged=staged_of(row.staged),
     )
 
@@ -101,8 +101,36 @@ def staged_text(staged: Staged | None) -> str | None:
     return to_json(held).decode()
 
 
-def json_text(value: Mapping[str, Any] | None) -> str | None:
-    return None if value is None else to_json(value).decode()
+def reference_of(text: str | None) -> Reference | None:
+    if text is None:
+        return None
+    held = from_json(text)
+    return Reference(
+        external_id=held["id"],
+        data=held.get("data") or {},
+        phase=held.get("phase", 1),
+        plan=held.get("plan"),
+        spent_micros=held.get("spent", 0),
+        untold=held.get("untold", 0),
+        progress=held.get("progress", 0),
+        stopping=held.get("stopping", False),
+    )
+
+
+def reference_text(reference: Reference | None) -> str | None:
+    if reference is None:
+        return None
+    held = {
+        "id": reference.external_id,
+        "data": reference.data,
+        "phase": reference.phase,
+        "plan": reference.plan,
+        "spent": reference.spent_micros,
+        "untold": reference.untold,
+        "progress": reference.progress,
+        "stopping": reference.stopping,
+    }
+    return to_json(held).decode()
 
 
 def columns(rows: Sequence[tuple[Any, ...]], spaced: str) -> dict[str, list[Any]]:

@@ -29,14 +29,15 @@ _RENEW = text("""
 """)
 
 _HAND_BACK = text("""
-    UPDATE tasks t SET state = 'ready', epoch = t.epoch + 1, lease_until = NULL, time_left = NULL,
-        resuming = true
+    UPDATE tasks t SET state = 'polling', epoch = t.epoch + 1, lease_until = NULL, next_at = now(),
+        deadline_at = CASE WHEN t.external IS NOT NULL THEN t.deadline_at END
     FROM unnest(CAST(:ids AS bigint[]), CAST(:epochs AS int[])) u(id, epoch)
     WHERE t.id = u.id AND t.epoch = u.epoch AND t.state IN ('leased', 'staged')
-    RETURNING t.pool, t.tenant_id
 """)
 
-# A new epoch fences the holder whose lease ran out: whatever it still writes is refused.
+# A new epoch fences the holder whose lease ran out: whatever it still writes is refused. Its slot is kept by whoever
+# finds out what became of its call. A job the provider is known to have keeps its deadline; for a call that left no
+# trace the time begins anew.
 _REVIVE = text("""
     WITH due AS (
         SELECT id FROM tasks WHERE state = 'waiting' AND next_at <= now()
@@ -47,13 +48,15 @@ _REVIVE = text("""
     woken AS (
         UPDATE tasks t SET state = 'ready', next_at = NULL FROM due WHERE t.id = due.id
         RETURNING t.pool, t.tenant_id, false AS expired),
-    freed AS (
-        UPDATE tasks t SET state = 'ready', epoch = t.epoch + 1, lease_until = NULL, time_left = NULL,
-            resuming = true
+    left_behind AS (
+        UPDATE tasks t SET state = 'polling', epoch = t.epoch + 1, lease_until = NULL, next_at = now(),
+            deadline_at = CASE WHEN t.external IS NOT NULL THEN t.deadline_at END
         FROM expired WHERE t.id = expired.id
         RETURNING t.pool, t.tenant_id, true AS expired)
-    SELECT * FROM woken UNION ALL SELECT * FROM freed
+    SELECT * FROM woken UNION ALL SELECT * FROM left_behind
 """)
+
+_DUE = text("SELECT count(*) FROM (SELECT FROM tasks WHERE state = 'polling' AND next_at <= now() LIMIT :most) d")
 
 # Whoever makes a task ready announces it in the same transaction; this is for what no rule foresaw.
 _FORGOTTEN = text("""
@@ -100,16 +103,16 @@ async def renew(conn: AsyncConnection, leases: Sequence[tuple[int, int]], lease_
 async def hand_back(conn: AsyncConnection, leases: Sequence[tuple[int, int]]) -> None:
     """Gives these (task id, epoch) to whoever claims next, who looks before it sends."""
     ids, epochs = zip(*leases, strict=True)
-    found = await conn.execute(_HAND_BACK, {"ids": list(ids), "epochs": list(epochs)})
-    await announce(conn, [(row.pool, row.tenant_id) for row in found])
+    await conn.execute(_HAND_BACK, {"ids": list(ids), "epochs": list(epochs)})
 
 
 async def revive(conn: AsyncConnection, most: int = 1000) -> Revived:
-    """Makes ready what has waited long enough, and what a vanished holder left."""
+    """Makes ready what has waited long enough; what a vanished holder left is due to be looked at."""
     rows = (await conn.execute(_REVIVE, {"most": most})).all()
-    await announce(conn, [(row.pool, row.tenant_id) for row in rows])
+    await announce(conn, [(row.pool, row.tenant_id) for row in rows if not row.expired])
     expired = sum(row.expired for row in rows)
-    return Revived(woken=len(rows) - expired, expired=expired)
+    due = (await conn.execute(_DUE, {"most": most})).scalar_one()
+    return Revived(woken=len(rows) - expired, expired=expired, due=due)
 
 
 async def announce_forgotten(conn: AsyncConnection) -> int:

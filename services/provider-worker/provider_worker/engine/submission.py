@@ -1,0 +1,178 @@
+"""One look at one attempt's provider: what was not sent is sent, once; what was sent is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from random import Random
+
+from chassis import crash
+from chassis.telemetry import get_logger
+from provider_worker.adapters.interface import ErrorCode as ProviderCode
+from provider_worker.adapters.interface import (
+    GenerationRequest,
+    JobRef,
+    Outcome,
+    ProviderAdapter,
+    ProviderError,
+    Status,
+)
+from provider_worker.engine.failures import PENDING, billing_of, failure_of, spent
+from provider_worker.engine.ports import LeaseLost
+from provider_worker.routing import RETRYABLE, Failure, KindRoute, RetryPolicy
+from provider_worker.tasks import Reference, Task, cancel_code
+from schemas.parts import ErrorCode
+
+log = get_logger()
+
+CLOCK_SKEW = timedelta(minutes=1)
+MOST_UNTOLD = 5
+"""Questions in a row whose answer is an error that does not pass by itself, before the job is given up."""
+LONGEST_PAUSE_S = 60.0
+STOP_S = 10.0
+
+Intend = Callable[[Reference], Awaitable[bool]]
+"""Writes down that another phase is about to be submitted; False where it may not be sent now."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtWork:
+    """The provider has the job: it is looked at again after `wait` seconds."""
+
+    reference: Reference
+    wait: float
+
+
+@dataclass(slots=True)
+class Submission:
+    """A claimed task at its provider. `reference` is what is known of the job, and changes as more is."""
+
+    task: Task
+    adapter: ProviderAdapter
+    request: GenerationRequest
+    route: KindRoute
+    policy: RetryPolicy
+    currency: str
+    resendable: bool
+    still_ours: Callable[[Task], bool]
+    intend: Intend
+    random: Random
+    reference: Reference
+
+    async def look(self) -> Status | AtWork | Failure:
+        """A final status, or where the job stands. Raises `ProviderError` and `LeaseLost`.
+
+        `still_ours` is asked right before anything is sent: a process that slept past its lease must not call.
+        """
+        if not self.task.resuming:
+            return await self._submit()
+        ref = await self.find()
+        if ref is None:
+            if not self.resendable:
+                raise ProviderError(ProviderCode.TEMPORARY, "the answer was lost", outcome=Outcome.UNKNOWN)
+            return await self._submit()
+        self.reference = replace(self.reference, external_id=ref.external_id, data=ref.data)
+        if self.task.cancelled is not None:
+            await self.stop()
+        return await self._asked(ref)
+
+    async def find(self) -> JobRef | None:
+        """The provider's job, as it was kept or as it is found under our reference."""
+        kept = self.reference
+        if kept.external_id is not None:
+            return JobRef(self.adapter.name, kept.external_id, kept.data)
+        try:
+            since = self.task.intent_at - CLOCK_SKEW
+            return await self.adapter.find(self.request, kept.plan or self.adapter.plan(self.request), since)
+        except ProviderError as error:
+            raise replace(error, outcome=Outcome.UNKNOWN) from error
+
+    async def stop(self) -> bool:
+        """Asks the provider once to stop; what became of that, its next status says. True where it was asked."""
+        known = self.reference
+        if known.stopping or known.external_id is None:
+            return False
+        self.reference = replace(known, stopping=True)
+        try:
+            async with asyncio.timeout(STOP_S):
+                stopped = await self.adapter.cancel(JobRef(self.adapter.name, known.external_id, known.data))
+        except (ProviderError, TimeoutError) as error:
+            log.warning("provider_not_stopped", provider=self.adapter.name, error=str(error))
+            return True
+        log.info("provider_asked_to_stop", provider=self.adapter.name, stopped=stopped)
+        return True
+
+    async def _submit(self) -> Status | AtWork | Failure:
+        if self.task.cancelled is not None:
+            billing = spent(self.reference.spent_micros)
+            return Failure(cancel_code(self.task.cancelled), "nothing had been sent", billing=billing)
+        if not self.still_ours(self.task):
+            raise LeaseLost
+        plan = self.reference.plan or self.adapter.plan(self.request)
+        crash.point("worker.before_submit")
+        answer = await self.adapter.submit(self.request, plan)
+        crash.point("worker.after_submit")
+        if isinstance(answer, Status):
+            return answer
+        self.reference = replace(self.reference, external_id=answer.external_id, data=answer.data)
+        return AtWork(self.reference, self._pause())
+
+    async def _asked(self, ref: JobRef) -> Status | AtWork | Failure:
+        """The provider has the job: an error of a question is no refusal, and the job is not sent again for it."""
+        crash.point("worker.before_poll")
+        try:
+            status = await self.adapter.poll(ref)
+        except ProviderError as error:
+            return self._untold(error)
+        crash.point("worker.after_poll")
+        if status.state in {"queued", "running"}:
+            progress = max(self.reference.progress, (status.progress or 0) // 10 * 10)
+            self.reference = replace(self.reference, untold=0, progress=progress)
+            return AtWork(self.reference, status.poll_after_s or self._pause())
+        if status.state == "succeeded" and status.next_phase is not None:
+            return await self._next_phase(status)
+        return status
+
+    def _untold(self, error: ProviderError) -> AtWork | Failure:
+        passes = error.retryable or error.outcome is Outcome.UNKNOWN
+        untold = self.reference.untold + (0 if passes else 1)
+        if untold >= MOST_UNTOLD:
+            return replace(failure_of(error, PENDING), unknown=False)
+        self.reference = replace(self.reference, untold=untold)
+        return AtWork(self.reference, max(self._pause(), error.retry_after or 0))
+
+    async def _next_phase(self, status: Status) -> Status | AtWork | Failure:
+        """What is paid for stays paid for: a refused phase is tried again from where the one before it ended."""
+        done = self.reference
+        billing = billing_of(status, self.currency, 0, done.spent_micros)
+        if self.task.cancelled is not None:
+            return Failure(cancel_code(self.task.cancelled), "it was stopped between two phases", billing=billing)
+        following = Reference(None, phase=done.phase + 1, plan=status.next_phase, spent_micros=billing.amount_micros)
+        if not await self.intend(following):
+            return AtWork(done, self._pause())
+        self.reference = following
+        try:
+            return await self._submit()
+        except ProviderError as error:
+            if error.outcome is Outcome.UNKNOWN:
+                raise
+            failure = failure_of(error, billing)
+            if failure.code not in RETRYABLE or done.untold >= self.policy.max_retries:
+                return failure
+            self.reference = replace(done, untold=done.untold + 1)
+            wait = self.policy.waits[done.untold] if error.retry_after is None else error.retry_after
+            return AtWork(self.reference, self._spread(wait))
+
+    def _pause(self) -> float:
+        return self._spread(self.route.poll_s)
+
+    def _spread(self, seconds: float) -> float:
+        """Never sooner than asked, and not all at once."""
+        return min(seconds, LONGEST_PAUSE_S) * self.random.uniform(1.0, 1.0 + self.policy.jitter)
+
+
+def late(task: Task, provider: str, timeout_s: float) -> Failure:
+    """The deadline passed and nobody knows what will come of the job."""
+    return Failure(ErrorCode.TIMEOUT, f"{provider} did not answer within {timeout_s:g} s", billing=PENDING)
