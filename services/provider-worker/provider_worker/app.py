@@ -188,7 +188,7 @@ def _facts(
     routes: Routes,
     table: RouteTable,
     providers: Mapping[str, ProviderAdapter],
-    why_closed: Callable[[str], str | None] = lambda name: None,
+    why_closed: Callable[[str], str | None],
 ) -> dict[str, ProviderFacts]:
     return {name: _facts_of(name, routes, table, providers.get(name), why_closed) for name in routes.adapters}
 
@@ -201,13 +201,14 @@ def _facts_of(
     why_closed: Callable[[str], str | None],
 ) -> ProviderFacts:
     uses = [(route, use) for route in table.routes.values() for use in route.uses if use.provider == name]
-    config = routes.configs.get(name)
+    config, account = routes.configs.get(name), table.accounts.get(name)
     return ProviderFacts(
         name=name,
         adapter=routes.adapters[name],
         model=config.model if config else next((use.model for _, use in uses), ""),
         per_tenant={route.kind.value: route.per_tenant for route, _ in uses},
         why_not=routes.disabled.get(name) or (None if uses else "no route uses it"),
+        account_limit=account.concurrency if account else None,
         capabilities=provider.capabilities() if provider else (),
         prices=config.prices.entries if config else (),
         why_closed=partial(why_closed, name),

@@ -32,6 +32,7 @@ class ProviderFacts:
     model: str
     per_tenant: Mapping[str, int]
     why_not: str | None = None
+    account_limit: int | None = None
     capabilities: Sequence[Capability] = ()
     prices: Sequence[Price] = ()
     why_closed: Callable[[], str | None] = field(default=_never_closed)
@@ -67,9 +68,10 @@ class ListPrice(BaseModel):
 
 
 class Limits(BaseModel):
-    """How many of a kind one tenant may have made at once."""
+    """How many of a kind one tenant may have made at once, and how many jobs the account takes of all of us."""
 
     per_tenant: dict[str, int]
+    account: int | None
 
 
 class Provider(BaseModel):
@@ -117,7 +119,7 @@ def shown(facts: ProviderFacts) -> Provider:
         health="disabled" if facts.why_not is not None else "ok" if why_closed is None else "closed",
         why_not=facts.why_not or why_closed,
         makes=[_ability(can) for can in facts.capabilities if can.kind in facts.per_tenant],
-        limits=Limits(per_tenant=dict(facts.per_tenant)),
+        limits=Limits(per_tenant=dict(facts.per_tenant), account=facts.account_limit),
         prices=[ListPrice(unit=price.unit, usd=_usd(price.micros), facts=dict(price.facts)) for price in facts.prices],
     )
 

@@ -146,7 +146,12 @@ async def test_prompts_become_pictures_on_the_real_kafka(
     bill = read_bill(tmp_path / "sandbox")
     assert (bill.count, bill.amount_micros, bill.duplicate_submits) == (2, 2 * PRICE, 0)
     known = {each["name"]: each for each in providers["items"]}
-    assert known["sandbox"] == {"name": "sandbox", "kinds": ["image"], "enabled": True, "why_not": None}
+    assert (known["sandbox"]["kinds"], known["sandbox"]["enabled"], known["sandbox"]["health"]) == (
+        ["image"],
+        True,
+        "ok",
+    )
+    assert known["sandbox"]["prices"] == [{"unit": "image", "usd": "0.04", "facts": {}}]
     assert not known["openai"]["enabled"]
     assert known["openai"]["why_not"] == "PROVIDER_WORKER_PROVIDERS leaves it out"
     assert refused.status_code == 401
