@@ -21,7 +21,7 @@ class Topic:
 
     name: str
     owner: str
-    key: Literal["job id", "asset id", "budget id", "delivery id", "source position"]
+    key: Literal["job id", "asset id", "budget id", "attempt id", "source position"]
     says: str
     heard_by: tuple[str, ...]
     partitions: int = 6
@@ -62,7 +62,7 @@ COSTS = Topic("backlot.costs", COST_LEDGER, "job id", "money held, refused, capt
 PROVIDER_CALLBACKS = Topic(
     "backlot.provider-callbacks",
     API_GATEWAY,
-    "delivery id",
+    "attempt id",
     "a provider called back",
     (PROVIDER_WORKER,),
     partitions=3,

@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from chassis.outbox import Draft
+from chassis.outbox import NOBODY, Draft
 from schemas.cloudevents import CloudEvent
 from schemas.dead_letters import DeadLettered, Header
 from schemas.event import Event
 
-NOBODY = UUID(int=0)
 LARGEST_VALUE = 3 * 512 * 1024
 _MAX_MILLISECONDS = (1 << 48) - 1
 

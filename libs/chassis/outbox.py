@@ -19,6 +19,8 @@ from schemas.cloudevents import CloudEvent, encode_headers
 from schemas.event import Event
 from schemas.topics import DEAD_LETTERS
 
+NOBODY = UUID(int=0)
+"""The tenant of an event that is no tenant's own."""
 EVENT_LIMIT = 1024 * 1024
 # A dead letter carries a whole record as base64, beside its headers.
 DEAD_LETTER_LIMIT = 3 * EVENT_LIMIT

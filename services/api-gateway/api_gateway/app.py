@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api_gateway.events import Hearing
 from api_gateway.http import application
+from api_gateway.http.callbacks import Callbacks
 from api_gateway.http.responses import signer
 from api_gateway.keys import SCOPES, Principal
 from api_gateway.settings import Settings
@@ -24,7 +25,7 @@ from chassis.ids import uuid7
 from chassis.outbox import Outbox
 from chassis.service import Loop, Service
 from objects.signing import derive_key
-from schemas.topics import API_GATEWAY, JOB_RESULTS, JOBS, PROMPT_SERVICE
+from schemas.topics import API_GATEWAY, JOB_RESULTS, JOBS, PROMPT_SERVICE, PROVIDER_CALLBACKS
 
 _FIRST = Principal(
     UUID("00000000-0000-7000-8000-000000000001"), UUID("00000000-0000-7000-8000-000000000002"), frozenset(SCOPES)
@@ -50,6 +51,7 @@ def build(settings: Settings) -> Service:
         engine,
         jobs,
         watch,
+        callbacks=Callbacks(engine, outbox, settings.secret),
         prompts=prompts,
         sign=signer(derive_key(settings.secret.get_secret_value()), settings.url_seconds),
         public_url=str(settings.asset_public_url),
@@ -68,7 +70,7 @@ def build(settings: Settings) -> Service:
         internal=make_app(title=API_GATEWAY, public=False),
         public=public,
         subscriptions=Hearing(outbox, watch, remembered).subscriptions(),
-        topics=[JOBS, JOB_RESULTS],
+        topics=[JOBS, JOB_RESULTS, PROVIDER_CALLBACKS],
         loops=[
             Loop("deadlines", sweeper.stop_overdue, idle=settings.sweep_seconds),
             Loop("giving-up", sweeper.give_up, idle=settings.sweep_seconds),

@@ -31,4 +31,7 @@ GIVEN_UP = Counter(
 CONTRADICTED = Counter(
     "backlot_gateway_contradicted_total", "Facts that would have changed a sealed verdict", registry=REGISTRY
 )
+CALLBACKS = Counter(
+    "backlot_gateway_callbacks_total", "Callbacks of providers that were passed on", ["provider"], registry=REGISTRY
+)
 WAITING = Gauge("backlot_gateway_requests_waiting", "Requests held until their job changes", registry=REGISTRY)

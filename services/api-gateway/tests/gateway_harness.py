@@ -11,11 +11,13 @@ from uuid import UUID
 
 import httpx
 from fastapi import FastAPI
+from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api_gateway.events import Hearing
 from api_gateway.http import application
+from api_gateway.http.callbacks import Callbacks
 from api_gateway.http.responses import signer
 from api_gateway.keys import SCOPES, Principal, new_key
 from api_gateway.store.jobs import Jobs
@@ -173,6 +175,7 @@ async def gateway_on(
         engine,
         jobs,
         watch,
+        callbacks=Callbacks(engine, outbox, SecretStr(SECRET)),
         prompts=client,
         sign=signer(derive_key(SECRET), 600),
         public_url=ASSETS,

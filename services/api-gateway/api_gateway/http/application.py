@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from api_gateway.http.authentication import Authenticator
 from api_gateway.http.brand_kits import BrandKits, Kits
+from api_gateway.http.callbacks import Callbacks
 from api_gateway.http.describing import describe
 from api_gateway.http.keys import Keys
 from api_gateway.http.making import Making
@@ -38,6 +39,7 @@ def make(
     jobs: Jobs,
     watch: Watch,
     *,
+    callbacks: Callbacks,
     prompts: InternalClient,
     sign: Sign,
     public_url: str,
@@ -54,6 +56,7 @@ def make(
     app.include_router(BrandKits(kits, auth).router())
     app.include_router(reading.asset_router())
     app.include_router(Keys(engine, auth).router())
+    app.include_router(callbacks.router())
     _serve_contract(app)
     _answer_database_trouble(app)
     describe(app)
