@@ -22,7 +22,7 @@ from simulator.media.models import model
 from simulator.refusals import Reason, Refused
 from simulator.settings import ProviderSettings
 from simulator.store import bill, generations
-from simulator.wire import CallbackAsk, Delivery, Endpoint, Handler, Wire, bearer
+from simulator.wire import CallbackAsk, Delivery, Endpoint, Handler, Variables, Wire, bearer
 
 _MICROS_PER_CREDIT = 20_000
 _ENDLESS_CREDITS = 100_000
@@ -336,4 +336,5 @@ WIRE = Wire(
     judges_prompts=False,
     links_end_together=True,
     callback=callback,
+    variables=Variables("MESHY_API_URL", "MESHY_API_KEY"),
 )

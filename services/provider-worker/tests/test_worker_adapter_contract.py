@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from provider_worker.adapters import elevenlabs, fal, gemini_image, nanobanana, openai_images, replicate, sunoapi
+from provider_worker.adapters import elevenlabs, fal, gemini_image, meshy, nanobanana, openai_images, replicate, sunoapi
 from provider_worker.adapters.config import Price
-from provider_worker.contract.case import MUSIC, SFX, SONG, Case
+from provider_worker.contract.case import MODEL, MUSIC, SFX, SONG, Case
 from provider_worker.contract.suite import *  # noqa: F403 - its tests are the tests of this file
 
 PER_IMAGE = (Price("image", 400_000),)
@@ -21,6 +21,7 @@ CASES = [
     Case("replicate", replicate.make, "/replicate", "black-forest-labs/flux-1.1-pro", PER_IMAGE, finds=True),
     Case("replicate-version", replicate.make, "/replicate", "5" * 64, PER_IMAGE, finds=True),
     Case("suno", sunoapi.make, "/sunoapi", "V4_5ALL", (Price("generation", 60_000),), SONG),
+    Case("meshy", meshy.make, "/meshy", "latest", (Price("credit", 20_000),), MODEL, finds=True),
 ]
 
 

@@ -77,11 +77,13 @@ class HttpAdapter:
         kinds: Collection[MediaKind],
         longest_prompt: int,
         formats: Collection[str] = (),
+        *,
+        needs_prompt: bool = True,
     ) -> None:
         """What every provider refuses before it is asked; raises INVALID_REQUEST. Without `formats` any will do."""
         if req.op is not op or req.kind not in kinds:
             raise self._invalid(f"{self.name} does not make {req.kind} by {req.op}")
-        if not req.prompt.strip() or len(req.prompt) > longest_prompt:
+        if (needs_prompt and not req.prompt.strip()) or len(req.prompt) > longest_prompt:
             raise self._invalid(f"the prompt must have 1 to {longest_prompt} characters")
         if formats and req.format not in formats:
             raise self._invalid(f"format is {req.format!r}, but must be one of {', '.join(formats)}")

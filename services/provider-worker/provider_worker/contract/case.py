@@ -15,6 +15,7 @@ KEY = "sim-"
 IMAGE = {"kind": MediaKind.IMAGE, "op": Op.TEXT_TO_IMAGE, "width": 1280, "height": 720, "format": "png"}
 SFX = {"kind": MediaKind.SFX, "op": Op.TEXT_TO_SFX, "format": "mp3", "duration_s": 1.5}
 MUSIC = {"kind": MediaKind.MUSIC, "op": Op.TEXT_TO_MUSIC, "format": "mp3", "duration_s": 12.0}
+MODEL = {"kind": MediaKind.MODEL_3D, "op": Op.TEXT_TO_3D, "format": "glb"}
 SONG = {**MUSIC, "duration_s": 60.0}
 
 

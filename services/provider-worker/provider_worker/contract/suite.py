@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -52,7 +52,7 @@ async def sent(made: ProviderAdapter, request: GenerationRequest) -> JobRef | St
 
 
 async def ended(made: ProviderAdapter, found: JobRef | Status) -> Status:
-    """The final status."""
+    """The final status of one phase."""
     async with asyncio.timeout(WAIT_S):
         while isinstance(found, JobRef):
             status = await made.poll(found)
@@ -62,7 +62,30 @@ async def ended(made: ProviderAdapter, found: JobRef | Status) -> Status:
     return found
 
 
-async def ended_after_all(made: ProviderAdapter, ref: JobRef) -> Status:
+async def phases_of(made: ProviderAdapter, request: GenerationRequest, found: JobRef | Status) -> list[Status]:
+    """The final status of each phase: what a phase gives is submitted as the next one until there is a result."""
+    statuses = [await ended_after_all(made, found)]
+    while (plan := statuses[-1].next_phase) is not None:
+        statuses.append(await ended_after_all(made, await sent_or_found(made, request, plan)))
+    return statuses
+
+
+async def sent_or_found(made: ProviderAdapter, request: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
+    """As the engine sends: what may have been taken is looked up."""
+    try:
+        return await made.submit(request, plan)
+    except ProviderError as error:
+        found = await made.find(request, plan, a_minute_ago()) if error.outcome is Outcome.UNKNOWN else None
+        if found is None:
+            raise
+        return found
+
+
+def a_minute_ago() -> datetime:
+    return datetime.now(UTC) - timedelta(minutes=1)
+
+
+async def ended_after_all(made: ProviderAdapter, ref: JobRef | Status) -> Status:
     """As the engine polls: an error that may pass is no end."""
     while True:
         try:
@@ -73,7 +96,7 @@ async def ended_after_all(made: ProviderAdapter, ref: JobRef) -> Status:
 
 
 async def made_of(made: ProviderAdapter, request: GenerationRequest) -> Status:
-    return await ended(made, await sent(made, request))
+    return (await phases_of(made, request, await sent(made, request)))[-1]
 
 
 async def refused(made: ProviderAdapter, request: GenerationRequest) -> ProviderError:
@@ -92,7 +115,9 @@ async def bytes_of(made: ProviderAdapter, status: Status) -> bytes:
 
 
 def looks_right(case: Case, data: bytes, kind: MediaKind) -> bool:
-    """Real media: a picture of the asked shape and at least its size, or audio."""
+    """Real media: a picture of the asked shape and at least its size, a whole model, or audio."""
+    if kind is MediaKind.MODEL_3D:
+        return data[:4] == b"glTF" and int.from_bytes(data[8:12], "little") == len(data)
     if kind is not MediaKind.IMAGE:
         return data[:3] == b"ID3" or data[0] == 0xFF
     picture = Image.open(BytesIO(data))
@@ -104,14 +129,16 @@ async def test_real_media_come_as_they_were_planned_and_cost_no_more_than_was_qu
 ) -> None:
     async with adapter(case, simulator) as made:
         request = wish(case)
-        status = await made_of(made, request)
-        data = await bytes_of(made, status)
+        phases = await phases_of(made, request, await sent(made, request))
+        data = await bytes_of(made, phases[-1])
         quoted = made.estimate(request)
-    assert status.state == "succeeded"
+    assert [status.state for status in phases] == ["succeeded"] * len(phases)
     assert looks_right(case, data, request.kind)
-    assert status.cost is not None
-    assert 0 < status.cost.amount_micros <= quoted.amount_micros
-    assert len(simulator.bill()["lines"]) == 1
+    costs = [status.cost.amount_micros for status in phases if status.cost is not None]
+    assert len(costs) == len(phases)
+    assert min(costs) > 0
+    assert sum(costs) <= quoted.amount_micros
+    assert len(simulator.bill()["lines"]) == len(phases)
 
 
 REFUSALS = [
@@ -151,7 +178,7 @@ async def test_an_answer_that_was_lost_leaves_the_outcome_open(case: Case, simul
     async with adapter(case, simulator) as made:
         with pytest.raises(ProviderError) as caught:
             await sent(made, request)
-        found = await made.find(request, made.plan(request), datetime.now(UTC) - timedelta(minutes=1))
+        found = await made.find(request, made.plan(request), a_minute_ago())
     assert caught.value.outcome is Outcome.UNKNOWN
     assert not caught.value.retryable
     paid = bool(simulator.bill()["lines"])
@@ -169,11 +196,11 @@ async def test_a_job_that_was_found_again_is_the_one_that_was_paid(case: Case, s
     async with adapter(case, simulator) as made:
         with pytest.raises(ProviderError):
             await sent(made, request)
-        found = await made.find(request, made.plan(request), datetime.now(UTC) - timedelta(minutes=1))
+        found = await made.find(request, made.plan(request), a_minute_ago())
         assert found is not None
-        status = await ended(made, found)
-    [line] = simulator.bill()["lines"]
-    assert (status.state, status.external_id) == ("succeeded", line["external_id"])
+        phases = await phases_of(made, request, found)
+    paid = [line["external_id"] for line in simulator.bill()["lines"]]
+    assert [(status.state, status.external_id) for status in phases] == [("succeeded", name) for name in paid]
 
 
 @pytest.mark.parametrize(
@@ -225,12 +252,13 @@ async def test_a_question_that_fails_is_no_end_of_a_job_that_was_paid(
     if case.sync:
         return
     async with adapter(case, simulator) as made:
-        found = await sent(made, wish(case, f"http503x1@{endpoint}"))
+        request = wish(case, f"http503x1@{endpoint}")
+        found = await sent(made, request)
         if not isinstance(found, JobRef):
             return
-        status = await ended_after_all(made, found)
-    assert status.state == "succeeded"
-    assert len(simulator.bill()["lines"]) == 1
+        phases = await phases_of(made, request, found)
+    assert phases[-1].state == "succeeded"
+    assert len(simulator.bill()["lines"]) == len(phases)
 
 
 async def test_a_link_that_has_expired_is_asked_for_anew(case: Case, simulator: StandIn) -> None:
@@ -238,9 +266,7 @@ async def test_a_link_that_has_expired_is_asked_for_anew(case: Case, simulator: 
         assert all(found.result_ttl_s is None for found in case.make(case.config(simulator)).capabilities())
         return
     async with adapter(case, simulator) as made:
-        request = wish(case, "expired_url")
-        first = await sent(made, request)
-        status = await ended(made, first)
+        status = await made_of(made, wish(case, "expired_url"))
         with pytest.raises(ProviderError) as caught:
             await bytes_of(made, status)
     assert (caught.value.code, caught.value.outcome) == (ErrorCode.TEMPORARY, Outcome.ACCEPTED)
@@ -259,12 +285,13 @@ async def test_a_link_is_followed_only_where_it_may_lead_and_only_as_far_as_it_m
     assert caught.value.code is ErrorCode.CORRUPT_OUTPUT
 
 
-@pytest.mark.parametrize(
-    "changes", [{"prompt": " "}, {"prompt": "x" * 40_000}, {"op": Op.TEXT_TO_VIDEO}, {"kind": MediaKind.MODEL_3D}]
-)
+@pytest.mark.parametrize("changes", [{"prompt": " "}, {"prompt": "x" * 40_000}, {"op": Op.INPAINT}, "another kind"])
 def test_what_a_provider_cannot_make_is_refused_before_anything_is_sent(
-    case: Case, simulator: StandIn, changes: dict[str, Any]
+    case: Case, simulator: StandIn, changes: dict[str, Any] | str
 ) -> None:
+    if isinstance(changes, str):
+        is_model = case.asked["kind"] is MediaKind.MODEL_3D
+        changes = {"kind": MediaKind.IMAGE if is_model else MediaKind.MODEL_3D}
     made = case.make(case.config(simulator))
     with pytest.raises(ProviderError) as caught:
         made.plan(wish(case, **changes))

@@ -1,0 +1,339 @@
+"""Meshy: text, image or model to a textured GLB (spec/providers.md, section 5; docs.meshy.ai).
+
+A text takes two tasks that are paid for one by one: a preview, and its refinement with the textures. No reference of
+ours is known there. A lost answer is looked for in the list of tasks by the words that were sent; the list tells
+neither the picture nor the model a task was made of, so that such a one is never taken for ours.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chassis.errors import StartError
+from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.http_adapter import HttpAdapter
+from provider_worker.adapters.interface import (
+    Artifact,
+    Capability,
+    Cost,
+    ErrorCode,
+    GenerationRequest,
+    InputMedia,
+    JobRef,
+    MediaKind,
+    Op,
+    ProviderError,
+    Status,
+    WebhookEvent,
+)
+from provider_worker.adapters.signatures import json_object, unsigned
+from provider_worker.adapters.wire import Answer, shown, status_error
+
+LONGEST_PROMPT = 600
+POLYGONS = (100, 300_000)
+DEFAULT_TRIANGLES = 50_000
+CREDITS: Mapping[str, int] = {"preview": 20, "refine": 10, "image_to_3d": 30, "retexture": 10}
+"""What each task takes at most, where `options.credits` says nothing else."""
+PAGES = 5
+"""How far back a list is read for a task."""
+CLOCK_SKEW = timedelta(minutes=1)
+KEPT = timedelta(days=3)
+"""How long Meshy keeps a task and its files."""
+
+_PAGE = 50
+_GLB = "model/gltf-binary"
+_PICTURES = {"image/png": "image/png", "image/jpeg": "image/jpeg"}
+_MODELS = {_GLB: "application/octet-stream"}
+"""What is taken, and what it is called in a data URI."""
+_TEXT, _IMAGE, _RETEXTURE = "/openapi/v2/text-to-3d", "/openapi/v1/image-to-3d", "/openapi/v1/retexture"
+_PATHS = {"text-to-3d-preview": _TEXT, "text-to-3d-refine": _TEXT, "image-to-3d": _IMAGE, "retexture": _RETEXTURE}
+_PHASES = {
+    Op.TEXT_TO_3D: ("preview", "refine"),
+    Op.IMAGE_TO_3D: ("image_to_3d",),
+    Op.RETEXTURE: ("retexture",),
+}
+_STATES = {
+    "PENDING": "queued",
+    "IN_PROGRESS": "running",
+    "SUCCEEDED": "succeeded",
+    "FAILED": "failed",
+    "EXPIRED": "failed",
+    "CANCELED": "cancelled",
+}
+_FULL = re.compile(r"NoMore(Concurrent|Pending)Tasks")
+_POLICY = re.compile(r"moderat|safety filter", re.IGNORECASE)
+_KINDS_OF_ERROR = {
+    "invalid_input": ErrorCode.INVALID_REQUEST,
+    "timeout": ErrorCode.TEMPORARY,
+    "service_unavailable": ErrorCode.TEMPORARY,
+}
+
+
+class Meshy(HttpAdapter):
+    """`POST` to one of three paths, then `GET {path}/{id}`. A preview that has succeeded asks for its refinement."""
+
+    def __init__(self, config: ProviderConfig) -> None:
+        super().__init__(config, config.account("Authorization", "Bearer "))
+        self._credits = {**CREDITS, **config.options.get("credits", {})}
+        self._model = {"ai_model": config.model} if config.model else {}
+
+    def capabilities(self) -> Sequence[Capability]:
+        return [
+            Capability(
+                kind=MediaKind.MODEL_3D,
+                op=op,
+                mode="async",
+                sizes=(),
+                formats=("glb",),
+                supports=frozenset({"pbr", "max_triangles"}),
+                webhook=True,
+                cancel="queued_only",
+                idempotency="list_lookup",
+                result_ttl_s=int(KEPT.total_seconds()),
+            )
+            for op in _PHASES
+        ]
+
+    def estimate(self, req: GenerationRequest) -> Cost:
+        """All phases of it."""
+        number = sum(self._credits[phase] for phase in _PHASES[req.op])
+        return self._priced(number, "estimated")
+
+    def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
+        """Of the first phase; `max_triangles` in the options is an upper bound (R55)."""
+        op = req.op if req.op in _PHASES else Op.TEXT_TO_3D
+        wordless = op is not Op.TEXT_TO_3D and (op is Op.IMAGE_TO_3D or _given(req, "style") is not None)
+        self._check_text(req, op, {MediaKind.MODEL_3D}, LONGEST_PROMPT, ("glb",), needs_prompt=not wordless)
+        if op is Op.RETEXTURE:
+            return self._retexture(req)
+        mesh = {
+            **self._model,
+            "should_remesh": True,
+            "topology": "triangle",
+            "target_polycount": self._polygons(req),
+            "target_formats": ["glb"],
+            "moderation": True,
+        }
+        if op is Op.TEXT_TO_3D:
+            return {"mode": "preview", "prompt": req.prompt, **mesh}
+        image = self._media(req, "reference", _PICTURES)
+        textures = {"should_texture": True, "enable_pbr": True}
+        return {"image_url": image, **textures, **mesh, **({"texture_prompt": req.prompt} if req.prompt else {})}
+
+    async def submit(self, req: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
+        answer = await self._wire.submit("POST", _path(plan), json=dict(plan))
+        if not answer.ok:
+            raise _refusal(answer)
+        name = self._taken(answer.json(), "result")
+        return self._ref(name, _path(plan), plan.get("mode"), datetime.now(UTC) - CLOCK_SKEW)
+
+    async def poll(self, ref: JobRef) -> Status:
+        answer = await self._wire.ask("GET", f"{ref.data['path']}/{ref.external_id}")
+        if answer.status == 404 and await self._is_deleted(ref):
+            return Status("cancelled", ref.external_id, raw_state="deleted")
+        if not answer.ok:
+            raise _refusal(answer)
+        body = answer.json()
+        word = str(body.get("status"))
+        state: Any = _STATES.get(word)
+        if state is None:
+            raise self._unknown_state(word)
+        if state in {"failed", "cancelled"}:
+            return Status(state, ref.external_id, error=_failure(body, word), cost=self._cost(body), raw_state=word)
+        if state != "succeeded":
+            return Status(state, ref.external_id, progress=body.get("progress"), raw_state=word)
+        return self._preview(ref, body) if ref.data.get("mode") == "preview" else self._made(ref, body)
+
+    async def find(self, req: GenerationRequest, plan: Mapping[str, Any], since: datetime) -> JobRef | None:
+        """The only task since then that was made of these words. Of a picture or a model it cannot be told."""
+        path = _path(plan)
+        alike = [task async for task in self._listed(path, since) if _alike(task, req, plan)]
+        if len(alike) > 1 or (alike and path != _TEXT):
+            raise ProviderError(ErrorCode.TEMPORARY, f"{self.name} has {len(alike)} tasks that may be this one")
+        return self._ref(self._taken(alike[0], "id"), path, plan.get("mode"), since) if alike else None
+
+    async def cancel(self, ref: JobRef) -> bool:
+        """Deletes what waits, which is then refunded. What has ended would be deleted too, and stays paid."""
+        address = f"{ref.data['path']}/{ref.external_id}"
+        found = (await self._wire.ask("GET", address)).json_or_none()
+        if not isinstance(found, dict) or found.get("status") != "PENDING":
+            return False
+        return (await self._wire.ask("DELETE", address)).ok
+
+    async def parse_webhook(self, headers: Mapping[str, str], body: bytes, received_at: datetime) -> WebhookEvent:
+        """The task itself, for each of its changes, to one address for the whole account; nothing is signed."""
+        task = json_object(body)
+        kind, name = str(task.get("type")), task.get("id")
+        if not name or kind not in _PATHS or not isinstance(task.get("created_at"), int):
+            return unsigned(body)
+        mode = kind.removeprefix("text-to-3d-") if _PATHS[kind] == _TEXT else None
+        return replace(unsigned(body), ref=self._ref(str(name), _PATHS[kind], mode, _moment(task)))
+
+    def _retexture(self, req: GenerationRequest) -> Mapping[str, Any]:
+        style = {"image_style_url": self._media(req, "style", _PICTURES)} if _given(req, "style") else {}
+        return {
+            "model_url": self._media(req, "model", _MODELS),
+            **self._model,
+            **(style or {"text_style_prompt": req.prompt}),
+            "enable_original_uv": True,
+            "enable_pbr": True,
+            "target_formats": ["glb"],
+        }
+
+    def _polygons(self, req: GenerationRequest) -> int:
+        """A tenth below what is allowed: Meshy comes near to its target, from above as from below."""
+        lowest, highest = POLYGONS
+        most = req.options.get("max_triangles") or DEFAULT_TRIANGLES
+        if not isinstance(most, int) or not lowest <= most <= highest:
+            raise self._invalid(f"max_triangles is {most!r}, but must be {lowest} to {highest}")
+        return max(lowest, most * 9 // 10)
+
+    def _media(self, req: GenerationRequest, role: str, mimes: Mapping[str, str]) -> str:
+        """The address of an input, or its bytes as a data URI."""
+        found = _given(req, role)
+        if found is None:
+            raise self._invalid(f"{req.op} needs an input with the role {role}")
+        if found.mime not in mimes:
+            raise self._invalid(f"the input is {found.mime}, but must be one of {', '.join(mimes)}")
+        if found.data is None:
+            return found.url or ""
+        return f"data:{mimes[found.mime]};base64,{base64.b64encode(found.data).decode()}"
+
+    def _ref(self, name: str, path: str, mode: str | None, since: datetime) -> JobRef:
+        """`since`: the task is not older."""
+        return JobRef(self.name, name, {"path": path, "mode": mode, "since": since.isoformat()})
+
+    async def _is_deleted(self, ref: JobRef) -> bool:
+        """Whether a task that is not there is in no list either, and not for its age.
+
+        Meshy deletes none that is at work, and we none that has ended: it was waiting, and is refunded.
+        """
+        since = datetime.fromisoformat(ref.data["since"])
+        if datetime.now(UTC) - since > KEPT:
+            return False
+        return ref.external_id not in {str(task.get("id")) async for task in self._listed(ref.data["path"], since)}
+
+    async def _listed(self, path: str, since: datetime) -> AsyncIterator[Mapping[str, Any]]:
+        """Tasks made since then, newest first; raises where there are more than are read."""
+        for page in range(1, PAGES + 1):
+            query = {"page_num": page, "page_size": _PAGE, "sort_by": "-created_at"}
+            answer = await self._wire.ask("GET", path, params=query)
+            if not answer.ok:
+                raise _refusal(answer)
+            tasks = answer.json()
+            for task in tasks:
+                if _moment(task) < since:
+                    return
+                yield task
+            if len(tasks) < _PAGE:
+                return
+        raise ProviderError(ErrorCode.TEMPORARY, f"{self.name} has too many tasks to look through")
+
+    def _preview(self, ref: JobRef, body: Mapping[str, Any]) -> Status:
+        refinement = {
+            "mode": "refine",
+            "preview_task_id": ref.external_id,
+            **self._model,
+            "enable_pbr": True,
+            "remove_lighting": True,
+            "target_formats": ["glb"],
+        }
+        cost = self._cost(body) or self._priced(self._credits["preview"], "priced_from_usage")
+        return Status("succeeded", ref.external_id, cost=cost, next_phase=refinement, raw_state="SUCCEEDED")
+
+    def _made(self, ref: JobRef, body: Mapping[str, Any]) -> Status:
+        phase = {_TEXT: "refine", _IMAGE: "image_to_3d", _RETEXTURE: "retexture"}[ref.data["path"]]
+        cost = self._cost(body) or self._priced(self._credits[phase], "priced_from_usage")
+        address = (body.get("model_urls") or {}).get("glb")
+        if not address:
+            return Status("failed", ref.external_id, error=self._no_media(), cost=cost, raw_state="SUCCEEDED")
+        model = Artifact(_GLB, url=str(address), meta={"triangles": body.get("face_count")})
+        artifacts = (model, *_pictures(body))
+        return Status("succeeded", ref.external_id, progress=100, artifacts=artifacts, cost=cost, raw_state="SUCCEEDED")
+
+    def _cost(self, body: Mapping[str, Any]) -> Cost | None:
+        """As Meshy tells it; what failed is refunded and takes none."""
+        taken = body.get("consumed_credits")
+        return self._priced(taken, "reported") if isinstance(taken, int) and taken > 0 else None
+
+    def _priced(self, number: int, basis: str) -> Cost:
+        return self._usd(number * self._config.prices.of("credit", model=self._config.model), basis, credit=number)
+
+
+def _path(plan: Mapping[str, Any]) -> str:
+    if "mode" in plan:
+        return _TEXT
+    return _IMAGE if "image_url" in plan else _RETEXTURE
+
+
+def _alike(task: Mapping[str, Any], req: GenerationRequest, plan: Mapping[str, Any]) -> bool:
+    """Whether a task shows the words that were sent. A refinement shows those of its preview."""
+    if "mode" not in plan:
+        words = "texture_prompt" if "image_url" in plan else "text_style_prompt"
+        return (task.get(words) or "") == plan.get(words, "")
+    preview = plan.get("preview_task_id")
+    return (
+        task.get("type") == f"text-to-3d-{plan['mode']}"
+        and task.get("prompt") == req.prompt
+        and task.get("preview_task_id", preview) == preview
+    )
+
+
+def _pictures(body: Mapping[str, Any]) -> Iterator[Artifact]:
+    """The maps, which are in the model too, and the thumbnail."""
+    for maps in body.get("texture_urls") or ():
+        for name, address in maps.items():
+            yield Artifact("image/png", url=str(address), role="texture_map", meta={"map": name})
+    if thumbnail := body.get("thumbnail_url"):
+        yield Artifact("image/png", url=str(thumbnail), role="thumbnail")
+
+
+def _given(req: GenerationRequest, role: str) -> InputMedia | None:
+    return next((found for found in req.inputs if found.role == role), None)
+
+
+def _moment(task: Mapping[str, Any]) -> datetime:
+    """In milliseconds there; a task without a time is as new as can be."""
+    made = task.get("created_at")
+    return datetime.fromtimestamp(made / 1000, UTC) if isinstance(made, int) else datetime.max.replace(tzinfo=UTC)
+
+
+def _failure(body: Mapping[str, Any], word: str) -> ProviderError:
+    """Of a task: `type` is one of four, `code` tells more where there is more."""
+    error = body.get("task_error") or {}
+    code, message = str(error.get("code") or error.get("type") or word), shown(error.get("message"))
+    kind = _KINDS_OF_ERROR.get(str(error.get("type")), ErrorCode.PROVIDER_ERROR)
+    if _POLICY.search(f"{code} {message}"):
+        kind = ErrorCode.CONTENT_POLICY
+    return ProviderError(kind, message or f"the task ended as {word}", provider_code=code)
+
+
+def _refusal(answer: Answer) -> ProviderError:
+    """`{"message"}`. Of the two kinds of 429 one is about how many tasks wait, and ends when one of them does."""
+    body = answer.json_or_none()
+    if not isinstance(body, dict) or "message" not in body:
+        return status_error(answer, own=False)
+    message = shown(body["message"])
+    found = status_error(answer, message)
+    if answer.status == 429 and (full := _FULL.search(message)):
+        found.scope, found.provider_code = "queue", full[0]
+    elif answer.status == 404:
+        # A task: a model nobody knows is a 400.
+        found.scope = "request"
+    elif answer.status in {400, 422} and _POLICY.search(message):
+        found.code = ErrorCode.CONTENT_POLICY
+    return found
+
+
+def make(config: ProviderConfig) -> Meshy:
+    """An adapter for one key. Raises `StartError` where `options.credits` are no numbers of credits by task."""
+    given = config.options.get("credits", {})
+    right = isinstance(given, dict) and given.keys() <= CREDITS.keys()
+    if not right or not all(isinstance(number, int) and number > 0 for number in given.values()):
+        raise StartError([f"the provider {config.name}: options.credits has a number for any of {', '.join(CREDITS)}"])
+    return Meshy(config)
