@@ -85,6 +85,8 @@ class Production:
         if task.closed is not None:
             return Failure(task.closed.code, task.closed.message, retry_after=task.closed.seconds, unsent=True)
         submission = self._submission(task, adapter, intend)
+        if task.time_left <= 0:
+            return await self._given_up(submission)
         try:
             async with asyncio.timeout(task.time_left):
                 found = await submission.look()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -112,7 +113,7 @@ async def take(conn: AsyncConnection, rooms: Mapping[str, Room], calls: Mapping[
             "providers": list(going),
             "tokens": [None if room.tokens is None else room.tokens - calls[name] for name, room in going.items()],
             "probing": [room.probing for room in going.values()],
-            "probe": f"{PROBE_S} s",
+            "probe": timedelta(seconds=PROBE_S),
         },
     )
 
