@@ -128,7 +128,7 @@ def test_music_comes_with_its_words_and_about_as_long_as_was_said(
 def test_previews_of_lyria_answer_in_the_older_form(simulator: RunningSimulator) -> None:
     def answered(model: str) -> Any:
         url, key = f"{simulator.url}/gemini/v1beta/interactions", {"x-goog-api-key": "sim-gemini"}
-        return simulator.http.post(url, json={"model": model, "input": "A waltz"}, headers=key).json()
+        return simulator.http.post(url, json={"model": model, "input": "A waltz of 9 seconds"}, headers=key).json()
 
     older, newer = answered("lyria-3-clip-preview"), answered("lyria-3.5")
     assert ("outputs" in older, "steps" in older) == (True, False)

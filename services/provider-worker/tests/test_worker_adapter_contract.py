@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from provider_worker.adapters import elevenlabs, fal, gemini_image, meshy, nanobanana, openai_images, replicate, sunoapi
+from provider_worker.adapters import (
+    elevenlabs,
+    fal,
+    gemini_image,
+    gemini_interactions,
+    meshy,
+    nanobanana,
+    openai_images,
+    replicate,
+    sunoapi,
+    veo,
+)
 from provider_worker.adapters.config import Price
-from provider_worker.contract.case import MODEL, MUSIC, SFX, SONG, Case
+from provider_worker.contract.case import FILM, MODEL, MUSIC, SFX, SONG, Case
 from provider_worker.contract.suite import *  # noqa: F403 - its tests are the tests of this file
 
 PER_IMAGE = (Price("image", 400_000),)
 OF_SOUND = (Price("generation", 120_000, {"kind": "sfx"}), Price("minute", 300_000, {"kind": "music"}))
+PER_SECOND = (Price("second", 400_000),)
+PER_CLIP = (Price("generation", 80_000),)
 CASES = [
     Case("nanobanana", nanobanana.make, "/nanobanana", "default", PER_IMAGE, finds=True),
     Case("gemini", gemini_image.make, "/gemini", "gemini-2.5-flash-image", PER_IMAGE, sync=True, shows_links=False),
@@ -22,6 +35,10 @@ CASES = [
     Case("replicate-version", replicate.make, "/replicate", "5" * 64, PER_IMAGE, finds=True),
     Case("suno", sunoapi.make, "/sunoapi", "V4_5ALL", (Price("generation", 60_000),), SONG),
     Case("meshy", meshy.make, "/meshy", "latest", (Price("credit", 20_000),), MODEL, finds=True),
+    Case("gemini_omni", gemini_interactions.make, "/gemini", "gemini-omni-1.1-flash", PER_SECOND, FILM),
+    Case("veo", veo.make, "/gemini", "veo-3.1-generate-preview", PER_SECOND, FILM),
+    Case("lyria", gemini_interactions.make, "/gemini", "lyria-3-clip-preview", PER_CLIP, MUSIC, shows_links=False),
+    Case("lyria-song", gemini_interactions.make, "/gemini", "lyria-3.5", PER_CLIP, MUSIC, shows_links=False),
 ]
 
 

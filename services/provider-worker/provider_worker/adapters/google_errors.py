@@ -11,13 +11,18 @@ from provider_worker.adapters.wire import Answer, shown, status_error
 
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 _PLEASE_RETRY = re.compile(r"[Rr]etry in (\d+(?:\.\d+)?)s")
+_KEY_SAID = re.compile(r"API key (not valid|expired|not found)", re.IGNORECASE)
 _KEY_REASONS = {"API_KEY_INVALID", "API_KEY_SERVICE_BLOCKED", "CONSUMER_SUSPENDED"}
+
+_KEY_STATUS = {"PERMISSION_DENIED", "UNAUTHENTICATED"}
+_TOO_MUCH = {"RESOURCE_EXHAUSTED", "TOO_MANY_REQUESTS"}
 
 
 def google_error(answer: Answer) -> ProviderError:
     """`{"error": {"code", "message", "status", "details"}}`, sometimes the only element of a list.
 
-    The delay of a 429 stands in the body alone; a quota of the day is not worth waiting for.
+    Interactions have `{"error": {"code": "too_many_requests", "message"}}` instead. The delay of a 429 stands in the
+    body alone; a quota of the day is not worth waiting for.
     """
     body = answer.json_or_none()
     if isinstance(body, list) and body:
@@ -25,16 +30,21 @@ def google_error(answer: Answer) -> ProviderError:
     error = body.get("error") if isinstance(body, dict) else None
     if not isinstance(error, dict):
         return status_error(answer, own=False)
-    status, details = str(error.get("status") or ""), _details(error)
-    found = status_error(answer, shown(error.get("message")), provider_code=status or None)
-    if status in {"PERMISSION_DENIED", "UNAUTHENTICATED"} or _reasons(details) & _KEY_REASONS:
+    message, details = str(error.get("message") or ""), _details(error)
+    status = _status(error)
+    found = status_error(answer, shown(message), provider_code=status or None)
+    if status in _KEY_STATUS or _reasons(details) & _KEY_REASONS or _KEY_SAID.search(message):
         found.code, found.scope = ErrorCode.AUTH_ERROR, "account"
-    elif status == "RESOURCE_EXHAUSTED":
-        found.code, found.scope = (
-            (ErrorCode.QUOTA_EXCEEDED, "account") if _per_day(details) else (ErrorCode.RATE_LIMIT, "account")
-        )
-        found.retry_after = _delay(details, str(error.get("message") or "")) or found.retry_after
+    elif status in _TOO_MUCH:
+        daily = _per_day(details) or "PerDay" in message
+        found.code, found.scope = ErrorCode.QUOTA_EXCEEDED if daily else ErrorCode.RATE_LIMIT, "account"
+        found.retry_after = _delay(details, message) or found.retry_after
     return found
+
+
+def _status(error: Mapping[str, Any]) -> str:
+    code = error.get("code")
+    return str(error.get("status") or (code.upper() if isinstance(code, str) else ""))
 
 
 def _details(error: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

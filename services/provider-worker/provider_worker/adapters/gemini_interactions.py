@@ -1,0 +1,189 @@
+"""Google's Interactions: films of Omni, music of Lyria (spec/providers.md, sections 1b and 2b).
+
+What it refuses is `completed` with words alone. It keeps our reference as a label and gives it back with its callback,
+but there is no list to look it up in: a lost answer stays unknown until that comes.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.google_errors import google_error
+from provider_worker.adapters.google_films import LONGEST_PROMPT, failed, file_of, refused
+from provider_worker.adapters.http_adapter import HttpAdapter, decoded, pseudonym
+from provider_worker.adapters.interaction_models import Film, Model, Music, told_by_hash, with_bytes
+from provider_worker.adapters.interface import (
+    Artifact,
+    Capability,
+    Cost,
+    GenerationRequest,
+    JobRef,
+    ProviderError,
+    Status,
+    WebhookEvent,
+)
+from provider_worker.adapters.signatures import check_standard, json_object, unsigned
+from provider_worker.adapters.wire import shown
+
+_STATES = {
+    "queued": "queued",
+    "in_progress": "running",
+    "completed": "succeeded",
+    "failed": "failed",
+    "cancelled": "cancelled",
+    # Nobody here answers a question or grants a further budget: it has ended.
+    "incomplete": "failed",
+    "requires_action": "failed",
+    "requires_continuation": "failed",
+    "budget_exceeded": "failed",
+}
+
+
+class Interactions(HttpAdapter):
+    """`POST /v1beta/interactions` in the background, then `GET /v1beta/interactions/{id}`."""
+
+    def __init__(self, config: ProviderConfig, secret: str = "") -> None:
+        """`secret` is the `whsec_` one of the project's callbacks; without it they are hints of anybody's."""
+        super().__init__(config, config.account("x-goog-api-key"))
+        self._model: Model = Music(config) if config.model.startswith("lyria") else Film(config)
+        self._secret = secret
+
+    def capabilities(self) -> Sequence[Capability]:
+        return self._model.capabilities()
+
+    def estimate(self, req: GenerationRequest) -> Cost:
+        order = self._model.order(req)
+        return self._usd(order.micros, "estimated", **order.units)
+
+    def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
+        """A picture stands in it by its hash: what is sent of it is in the request."""
+        model = self._model
+        op = req.op if req.op in model.ops else model.ops[0]
+        self._check_text(req, op, model.kinds, LONGEST_PROMPT, model.formats)
+        order = model.order(req)
+        body: dict[str, Any] = {
+            "model": self._config.model,
+            "input": _steps(told_by_hash(order)),
+            "background": True,
+            "labels": {"reference": req.request_id, "tenant": pseudonym(req.tenant_id)},
+        }
+        if order.form:
+            body["response_format"] = dict(order.form)
+        if callback := self._callback(req):
+            body["webhook_config"] = {"uris": [callback], "user_metadata": {"reference": req.request_id}}
+        return body
+
+    async def submit(self, req: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
+        order = self._model.order(req)
+        picture = base64.b64encode(order.picture.data or b"").decode() if order.picture else ""
+        body = {**plan, "input": _steps(with_bytes(order, picture))}
+        answer = await self._wire.submit("POST", "/v1beta/interactions", json=body)
+        if not answer.ok:
+            raise google_error(answer)
+        data = {"micros": order.micros, "units": dict(order.units), "asked_s": req.duration_s}
+        return JobRef(self.name, self._taken(answer.json(), "id"), data)
+
+    async def poll(self, ref: JobRef) -> Status:
+        answer = await self._wire.ask("GET", _path(ref))
+        if not answer.ok:
+            raise google_error(answer)
+        body = answer.json()
+        word = str(body.get("status"))
+        state: Any = _STATES.get(word)
+        if state is None:
+            raise self._unknown_state(word)
+        if state == "succeeded":
+            return self._ended(ref, body)
+        if state in {"failed", "cancelled"}:
+            return Status(state, ref.external_id, error=_failure(body, word), raw_state=word)
+        return Status(state, ref.external_id, raw_state=word)
+
+    async def cancel(self, ref: JobRef) -> bool:
+        """What has ended is refused."""
+        answer = await self._wire.ask("POST", f"{_path(ref)}/cancel")
+        body = answer.json_or_none()
+        return answer.ok and isinstance(body, dict) and body.get("status") == "cancelled"
+
+    async def parse_webhook(self, headers: Mapping[str, str], body: bytes, received_at: datetime) -> WebhookEvent:
+        """`{"type", "data": {"id"}, "user_metadata"}`: what has come of it is asked for."""
+        secret = self._secret
+        delivery = check_standard(headers, body, secret, received_at) if secret else unsigned(body).delivery_id
+        said = json_object(body)
+        found, metadata = _member(said, "data").get("id"), _member(said, "user_metadata")
+        reference = metadata.get("reference")
+        return WebhookEvent(
+            delivery,
+            JobRef(self.name, str(found)) if found else None,
+            reference=str(reference) if reference else None,
+            verified=bool(secret),
+        )
+
+    def _ended(self, ref: JobRef, body: Mapping[str, Any]) -> Status:
+        contents = list(_contents(body))
+        made = [content for content in contents if content.get("type") == self._model.content]
+        if not made:
+            words = " ".join(str(content.get("text") or "") for content in contents)
+            error = refused(shown(words) or f"{self.name} made nothing of it", "completed")
+            return Status("failed", ref.external_id, error=error, raw_state="completed")
+        cost = self._cost(ref)
+        try:
+            artifact = self._artifact(made[-1])
+        except ProviderError as error:
+            return Status("failed", ref.external_id, error=error, cost=cost, raw_state="completed")
+        return Status(
+            "succeeded", ref.external_id, progress=100, artifacts=(artifact,), cost=cost, raw_state="completed"
+        )
+
+    def _artifact(self, content: Mapping[str, Any]) -> Artifact:
+        mime = str(content.get("mime_type") or self._model.mime)
+        if inline := content.get("data"):
+            return Artifact(mime, data=decoded(inline, self.name))
+        if not content.get("uri"):
+            raise self._no_media(f"completed without the bytes of its {self._model.content}")
+        return file_of(str(content["uri"]), mime, self._config.base_url)
+
+    def _cost(self, ref: JobRef) -> Cost | None:
+        """None of a job that its callback brought back: what it was asked for is not known here."""
+        if "micros" not in ref.data:
+            return None
+        return self._usd(int(ref.data["micros"]), "priced_from_usage", **ref.data["units"])
+
+
+def _steps(contents: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """As the vendor's own client wraps them."""
+    return [{"type": "user_input", "content": contents}]
+
+
+def _contents(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """What the model has said and made; the previews of Lyria answer with `outputs` instead of steps."""
+    steps = [step for step in body.get("steps") or () if isinstance(step, dict) and step.get("type") == "model_output"]
+    for content in [found for step in steps for found in step.get("content") or ()] or body.get("outputs") or ():
+        if isinstance(content, dict):
+            yield content
+
+
+def _failure(body: Mapping[str, Any], word: str) -> ProviderError:
+    first = next((error for error in body.get("errors") or () if isinstance(error, dict)), {})
+    message = shown(first.get("message")) or f"the interaction ended as {word}"
+    return failed(message, first.get("code") or word)
+
+
+def _member(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = said.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _path(ref: JobRef) -> str:
+    return f"/v1beta/interactions/{quote(ref.external_id, safe='')}"
+
+
+def make(config: ProviderConfig) -> Interactions:
+    """An adapter for one key and one model. The option `webhook_secret_env` names what holds the callbacks' secret."""
+    variable = str(config.options.get("webhook_secret_env") or "")
+    return Interactions(config, os.environ.get(variable, "") if variable else "")
