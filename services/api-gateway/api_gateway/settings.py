@@ -17,6 +17,10 @@ class Settings(PublicSettings):
         validation_alias=AliasChoices("PROMPT_SERVICE_URL", "prompt_service_url"),
         description="internal address of prompt-service",
     )
+    provider_worker_url: AnyHttpUrl = Field(
+        validation_alias=AliasChoices("PROVIDER_WORKER_URL", "provider_worker_url"),
+        description="internal address of provider-worker",
+    )
     asset_public_url: AnyHttpUrl = Field(
         validation_alias=AliasChoices("ASSET_PUBLIC_URL", "asset_public_url"),
         description="public origin of the bytes, e.g. https://assets.example",

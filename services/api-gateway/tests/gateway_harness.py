@@ -26,7 +26,7 @@ from api_gateway.store.sweeper import Sweeper
 from api_gateway.store.totals import Shard
 from api_gateway.watching import Watch
 from chassis.database import make_engine, migrate
-from chassis.http import InternalClient, read_context
+from chassis.http import Context, InternalClient, read_context
 from chassis.ids import uuid7
 from chassis.outbox import Outbox
 from chassis.testing import event_of
@@ -84,6 +84,22 @@ class PromptService:
 
 
 @dataclass(slots=True)
+class ProviderWorker:
+    """Providers, as provider-worker answers them."""
+
+    items: list[dict[str, Any]] = field(default_factory=list)
+    away: bool = False
+    asked_by: list[Context] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if self.away:
+            raise httpx.ReadTimeout("no answer in time", request=request)
+        assert (request.method, request.url.path) == ("GET", "/v1/providers")
+        self.asked_by.append(read_context(SECRET, request.headers["X-Backlot-Context"]))
+        return httpx.Response(200, json={"items": self.items})
+
+
+@dataclass(slots=True)
 class Gateway:
     """A running gateway. `client` speaks with the key of `who`."""
 
@@ -94,6 +110,7 @@ class Gateway:
     sweeper: Sweeper
     hearing: Hearing
     prompts: PromptService
+    worker: ProviderWorker
     who: Principal
     client: httpx.AsyncClient
 
@@ -168,25 +185,29 @@ async def gateway_on(
     """A gateway on an empty database."""
     await migrate(database_url, "api_gateway")
     engine = make_engine(database_url, name="api-gateway-test")
-    outbox, watch, prompts, who = Outbox("/services/api-gateway"), Watch(), PromptService(), someone()
+    outbox, watch, who = Outbox("/services/api-gateway"), Watch(), someone()
+    prompts, worker = PromptService(), ProviderWorker()
     jobs = Jobs(engine, outbox, watch)
     client = InternalClient("prompt-service", "http://prompts", SECRET, transport=httpx.MockTransport(prompts))
+    asking = InternalClient("provider-worker", "http://worker", SECRET, transport=httpx.MockTransport(worker))
     app = application.make(
         engine,
         jobs,
         watch,
         callbacks=Callbacks(engine, outbox, SecretStr(SECRET)),
         prompts=client,
+        worker=asking,
         sign=signer(derive_key(SECRET), 600),
         public_url=ASSETS,
         key_lifetime=key_lifetime,
     )
     sweeper = Sweeper(engine, outbox, watch, cancel_patience=cancel_patience, request_patience=request_patience)
-    made = Gateway(app, engine, watch, jobs, sweeper, Hearing(outbox, watch), prompts, who, httpx.AsyncClient())
+    made = Gateway(app, engine, watch, jobs, sweeper, Hearing(outbox, watch), prompts, worker, who, httpx.AsyncClient())
     made.client = await made.client_of(who)
     try:
         yield made
     finally:
         await made.client.aclose()
         await client.stop()
+        await asking.stop()
         await engine.dispose()

@@ -46,6 +46,7 @@ def environ(database_url: str, kafka_bootstrap: str) -> dict[str, str]:
         "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
         "BACKLOT_SECRET": "a secret of the tests, long enough",
         "PROMPT_SERVICE_URL": "http://127.0.0.1:9",
+        "PROVIDER_WORKER_URL": "http://127.0.0.1:9",
         "ASSET_PUBLIC_URL": "https://assets.test",
     }
 

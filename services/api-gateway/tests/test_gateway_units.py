@@ -195,6 +195,7 @@ def test_every_fault_of_the_settings_is_named_at_once() -> None:
         "KAFKA_BOOTSTRAP_SERVERS",
         "BACKLOT_SECRET",
         "PROMPT_SERVICE_URL",
+        "PROVIDER_WORKER_URL",
         "ASSET_PUBLIC_URL",
     ):
         assert name in said

@@ -17,6 +17,7 @@ from api_gateway.http.callbacks import Callbacks
 from api_gateway.http.describing import describe
 from api_gateway.http.keys import Keys
 from api_gateway.http.making import Making
+from api_gateway.http.providers import Providers
 from api_gateway.http.reading import Reading
 from api_gateway.http.shortcut import take_shortcut
 from api_gateway.rendering import Sign
@@ -41,6 +42,7 @@ def make(
     *,
     callbacks: Callbacks,
     prompts: InternalClient,
+    worker: InternalClient,
     sign: Sign,
     public_url: str,
     key_lifetime: float,
@@ -55,6 +57,7 @@ def make(
     app.include_router(reading.router())
     app.include_router(BrandKits(kits, auth).router())
     app.include_router(reading.asset_router())
+    app.include_router(Providers(worker, auth).router())
     app.include_router(Keys(engine, auth).router())
     app.include_router(callbacks.router())
     _serve_contract(app)
