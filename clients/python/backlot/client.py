@@ -100,6 +100,10 @@ class Client:
         """Asks a job to stop."""
         return self._json("POST", f"/api/v1/jobs/{job_id}/cancel")
 
+    def list_providers(self, *, tries: int = _TRIES) -> Job:
+        """Every provider with what it makes, its limits and prices, and why it cannot be used."""
+        return self._json("GET", "/api/v1/providers", tries=tries)
+
     def create_brand_kit(self, kit: Mapping[str, Any]) -> Job:
         """A new brand kit. Tried once only: a repeated one would be a second kit."""
         return self._json("POST", "/api/v1/brand-kits", json=dict(kit), tries=1)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from backlot.choosing import check_wish
 from backlot.client import Client, Job
 from backlot.connection import as_json, connect
 from backlot.errors import BacklotClientError
@@ -17,38 +18,79 @@ from backlot.showing import OUT, table, watching
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
+KINDS = ("image", "texture", "video", "sfx", "music", "model_3d")
+PATIENCE_S = {"video": 600.0, "music": 400.0, "model_3d": 1200.0}
+"""How long a kind may take until its last provider has failed, where that is more than two minutes."""
+SUFFIXES = {
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/webp": "webp",
+    "video/mp4": "mp4",
+    "audio/mpeg": "mp3",
+    "audio/wav": "wav",
+    "audio/ogg": "ogg",
+    "model/gltf-binary": "glb",
+}
+
 
 def generate(
-    prompt: Annotated[str | None, typer.Argument(help="What the picture shows.")] = None,
+    prompt: Annotated[str | None, typer.Argument(help="What is to be seen or heard.")] = None,
+    kind: Annotated[str | None, typer.Option(help=f"{', '.join(KINDS)}. Default: image.")] = None,
     asset_type: Annotated[
-        str | None, typer.Option(help="thumbnail, overlay, banner, story_graphic, clip_cover")
+        str | None, typer.Option(help="thumbnail, overlay, banner, story_graphic, clip_cover: an image of its size.")
     ] = None,
     kit: Annotated[str | None, typer.Option(help="Id of the brand kit (`backlot kits`).")] = None,
     size: Annotated[str | None, typer.Option(help="Width and height, like 1024x768.")] = None,
-    count: Annotated[int, typer.Option(help="How many different pictures.", min=1, max=10)] = 1,
+    file_format: Annotated[
+        str | None, typer.Option("--format", help="png, jpeg, webp; mp4; mp3, wav, ogg; glb.")
+    ] = None,
+    duration: Annotated[float | None, typer.Option(help="Seconds, of video, sfx and music.")] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="The end meets the beginning: video and sfx.")] = False,
+    vocals: Annotated[bool, typer.Option("--vocals", help="Music with voices.")] = False,
+    genre: Annotated[str | None, typer.Option(help="Of music, like jazz.")] = None,
+    effect: Annotated[str | None, typer.Option(help="Of sfx, like win.")] = None,
+    max_triangles: Annotated[int | None, typer.Option(help="Of model_3d.")] = None,
+    count: Annotated[int, typer.Option(help="How many different ones.", min=1, max=10)] = 1,
     seed: Annotated[int | None, typer.Option(help="Same seed, same picture.")] = None,
+    provider: Annotated[
+        list[str] | None, typer.Option(help="Only by this one (`backlot providers`); several in their order.")
+    ] = None,
+    no_fallback: Annotated[bool, typer.Option("--no-fallback", help="By no other where the first one fails.")] = False,
     max_cost: Annotated[str | None, typer.Option(help="Spend at most this, like 0.50.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the pictures go.")] = Path(),
-    timeout: Annotated[float, typer.Option(help="Seconds to wait.", min=1)] = 120.0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the files go.")] = Path(),
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds to wait. Default: as long as the kind takes.", min=1)
+    ] = None,
     as_object: Json = False,
 ) -> None:
-    """Make pictures and save them here."""
+    """Make pictures, videos, sounds, music or models and save them here."""
+    made = kind or "image"
     wanted = {
-        "kind": "image",
+        "kind": kind or (None if asset_type else "image"),
         "prompt": prompt,
         "asset_type": asset_type,
         "brand_kit_id": kit,
+        "format": file_format,
+        "duration_seconds": duration,
+        "loop": True if loop else None,
+        "instrumental": False if vocals else None,
+        "genre": genre,
+        "effect": effect,
+        "max_triangles": max_triangles,
         "count": count,
         "seed": seed,
         "max_cost": max_cost,
+        **_route(provider or [], fallback=not no_fallback),
         **_size(size),
     }
     _ready(output)
     with connect() as client:
+        if made in KINDS:
+            check_wish(client, made, provider or [])
         job = client.create_job({name: value for name, value in wanted.items() if value is not None})
         with watching() as watch:
-            for now in client.changes(job["id"], timeout=timeout):
-                watch.show(asset_type or "image", now)
+            for now in client.changes(job["id"], timeout=timeout or PATIENCE_S.get(made, 120.0)):
+                watch.show(asset_type or made, now)
                 job = now
         files = _save(client, job, output)
     if as_object:
@@ -96,7 +138,7 @@ def job(
     if found["error"]:
         OUT.print(_why(found), markup=False)
     rows = [(i["number"], i["status"], i["provider"] or "", i["url"] or _item_error(i)) for i in found["items"]]
-    table(("item", "status", "provider", "picture"), rows)
+    table(("item", "status", "provider", "file"), rows)
 
 
 def cancel(job_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
@@ -116,6 +158,12 @@ def kits(as_object: Json = False) -> None:
         return
     rows = [(k["id"], k["name"], k["version"], " ".join(k["primary_colors"]), k["tone"]) for k in page["items"]]
     table(("kit", "name", "version", "colours", "tone"), rows)
+
+
+def _route(providers: list[str], *, fallback: bool) -> dict[str, Any]:
+    if not providers and fallback:
+        return {}
+    return {"route": {"providers": providers, "fallback": fallback}}
 
 
 def _size(size: str | None) -> dict[str, int]:
@@ -142,15 +190,14 @@ def _ready(folder: Path) -> None:
 def _save(client: Client, done: Job, folder: Path) -> list[str]:
     files = []
     for item in done["items"]:
-        for output in item["outputs"]:
-            name = f"{done['asset_type'] or done['kind']}-{done['id'][-8:]}-{item['number']}.{_suffix(output['mime'])}"
+        for place, output in enumerate(item["outputs"]):
+            # Several outputs of one item, such as a second track, are told apart by what they are.
+            which = "" if output["role"] == "primary" else f"-{output['role']}-{place}"
+            stem = f"{done['asset_type'] or done['kind']}-{done['id'][-8:]}-{item['number']}{which}"
+            name = f"{stem}.{SUFFIXES.get(output['mime'], 'bin')}"
             client.download(output["url"], folder / name, sha256=output["sha256"])
             files.append(str(folder / name))
     return files
-
-
-def _suffix(mime: str) -> str:
-    return {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}.get(mime, "bin")
 
 
 def _why(failed: Mapping[str, Any]) -> str:

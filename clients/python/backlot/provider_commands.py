@@ -1,4 +1,4 @@
-"""Commands about providers: test, which puts an adapter through the suite that all of ours pass."""
+"""Commands about providers: their list, and test, which puts an adapter through the suite that all of ours pass."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from backlot.choosing import show_providers
 from backlot.connection import as_json
 from backlot.errors import BacklotClientError
 from backlot.showing import ERR, OUT, table
@@ -20,7 +21,8 @@ CANNOT_RUN = 2
 # -P: an adapter of the user's own is found by PYTHONPATH here, as it is by the services.
 SUITE = (sys.executable, "-P", "-m", "provider_worker.contract")
 
-providers = typer.Typer(help="What can make media, and whether an adapter of your own is right.")
+providers = typer.Typer(help="Show what can make media, and try whether an adapter of your own is right.")
+providers.callback(invoke_without_command=True)(show_providers)
 
 
 @providers.command("test")
