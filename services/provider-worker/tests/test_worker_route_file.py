@@ -74,6 +74,15 @@ def test_what_has_no_price_is_not_bought(tmp_path: Path) -> None:
 
 OF_IMAGES = ["NANO_BANANA_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY", "FAL_KEY", "REPLICATE_API_TOKEN"]
 OF_SOUND = ["ELEVENLABS_API_KEY", "SUNO_API_KEY"]
+BY_KIND = {
+    Kind.TEXTURE: (["nanobanana", "gemini", "fal", "replicate"], item(kind=Kind.TEXTURE, width=1024, height=1024)),
+    Kind.VIDEO: (
+        ["gemini_omni", "veo"],
+        item(kind=Kind.VIDEO, width=1280, height=720, format="mp4", duration_seconds=5.0),
+    ),
+    Kind.SFX: (["elevenlabs"], item(kind=Kind.SFX, format="mp3", duration_seconds=2.0)),
+    Kind.MUSIC: (["suno", "elevenlabs", "lyria"], item(kind=Kind.MUSIC, format="mp3", duration_seconds=60.0)),
+}
 
 
 def test_with_every_key_each_provider_of_ours_quotes_a_picture() -> None:
@@ -92,11 +101,30 @@ def test_with_every_key_each_provider_of_ours_quotes_a_picture() -> None:
         assert 0 < made.estimate(wish).amount_micros <= 60_000
 
 
-def test_a_provider_that_no_route_uses_is_made_and_used_by_none() -> None:
-    """With the keys of sound alone, pictures still come from the sandbox."""
+@pytest.mark.parametrize("kind", BY_KIND, ids=str)
+def test_with_every_key_each_provider_of_a_kind_quotes_it(kind: Kind) -> None:
+    names, wanted = BY_KIND[kind]
+    routes = read_routes(environ=dict.fromkeys(OF_IMAGES + OF_SOUND, "k"))
+    assert [use.provider for use in routes.table.routes[kind].uses] == names
+    for name in names:
+        made = maker_of(routes.adapters[name], {})(routes.configs[name])
+        wish = asked(wanted, "", "tenant", "reference")
+        assert made.plan(wish)
+        assert 0 < made.estimate(wish).amount_micros <= 2_400_000
+
+
+def test_a_film_larger_than_there_is_a_price_for_is_made_by_the_next_provider() -> None:
+    routes = read_routes(environ=dict.fromkeys(OF_IMAGES, "k"))
+    large = BY_KIND[Kind.VIDEO][1].model_copy(update={"width": 1920, "height": 1080})
+    wish = asked(large, "", "tenant", "reference")
+    omni, veo = (maker_of(routes.adapters[name], {})(routes.configs[name]) for name in ("gemini_omni", "veo"))
+    with pytest.raises(ProviderError, match="no price for one second"):
+        omni.estimate(wish)
+    assert veo.estimate(wish).amount_micros == 8 * 400_000
+
+
+def test_with_the_keys_of_sound_alone_pictures_still_come_from_the_sandbox() -> None:
     routes = read_routes(environ=dict.fromkeys(OF_SOUND, "k"))
-    made = {name: maker_of(routes.adapters[name], {})(routes.configs[name]) for name in ("elevenlabs", "suno")}
-    assert [found.name for found in made.values()] == ["elevenlabs", "suno"]
     prices = routes.configs["elevenlabs"].prices
     assert (prices.of("generation", kind="sfx"), prices.of("minute", kind="music")) == (120_000, 300_000)
     usable = [use.provider for use in routes.table.routes[Kind.IMAGE].uses if use.provider not in routes.disabled]
