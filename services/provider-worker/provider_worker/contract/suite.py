@@ -133,7 +133,8 @@ def looks_right(request: GenerationRequest, data: bytes) -> bool:
     if kind is not MediaKind.IMAGE:
         return data[:3] == b"ID3" or data[0] == 0xFF
     picture = Image.open(BytesIO(data))
-    return picture.width >= 1280 and abs(picture.width / picture.height - 16 / 9) < 0.05
+    shape = request.width / request.height
+    return picture.width >= request.width and abs(picture.width / picture.height - shape) < 0.05
 
 
 async def test_real_media_come_as_they_were_planned_and_cost_no_more_than_was_quoted(
