@@ -61,7 +61,8 @@ class Service:
     """Everything a process of a service is made of; `build` in its app.py answers one.
 
     `topics` are those it owns; they, those it hears and the dead letters are made if they are missing. With
-    `needs_kafka` False it is ready without Kafka: what it says waits in the outbox.
+    `needs_kafka` False it is ready without Kafka: what it says waits in the outbox. `resource_seconds` is how long each
+    resource may take to stop; a fifth of the time for draining where it is not said.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Service:
     topics: Sequence[Topic] = ()
     loops: Sequence[Loop] = ()
     resources: Sequence[Resource] = ()
+    resource_seconds: float | None = None
     needs_kafka: bool = True
 
 
@@ -330,7 +332,7 @@ async def _drain(live: Running) -> None:
     for server in live.servers[-1:]:
         await _within(seconds / 5, server.stop(), "the internal server")
     for resource in reversed(live.started):
-        await _within(seconds / 5, resource.stop(), type(resource).__name__)
+        await _within(live.service.resource_seconds or seconds / 5, resource.stop(), type(resource).__name__)
     if live.relay_task is not None:
         # After everybody who writes events: what an engine says last would wait for the next start otherwise.
         await live.relay.stop()

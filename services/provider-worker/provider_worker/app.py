@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
@@ -16,12 +17,15 @@ from chassis.outbox import Outbox
 from chassis.service import Service
 from media import Checker
 from objects import FolderStore, StorageError
+from provider_worker import operating
 from provider_worker.adapters.config import ProviderConfig
 from provider_worker.adapters.interface import ProviderAdapter, ProviderError
 from provider_worker.adapters.registry import Make, maker_of
 from provider_worker.adapters.sandbox import BillError, SandboxProvider, SandboxSettings
+from provider_worker.callbacks import callback_address
 from provider_worker.engine.attempts import Tools
 from provider_worker.engine.bills import Bills
+from provider_worker.engine.callbacks import Callbacks
 from provider_worker.engine.claiming import Claimer
 from provider_worker.engine.endings import Endings
 from provider_worker.engine.fetching import Fetching
@@ -29,7 +33,7 @@ from provider_worker.engine.gate import StoreGate
 from provider_worker.engine.health import Health
 from provider_worker.engine.leases import Leases
 from provider_worker.engine.pictures import CheckedPictures
-from provider_worker.engine.production import Production
+from provider_worker.engine.production import CallbackUrl, Production
 from provider_worker.engine.upkeep import Upkeep
 from provider_worker.events import Hears, subscriptions
 from provider_worker.http import ProviderFacts, internal_routes
@@ -37,14 +41,18 @@ from provider_worker.planning import Planner
 from provider_worker.route_file import Routes, read_routes
 from provider_worker.routing import RouteTable, pool_of
 from provider_worker.settings import Settings
+from provider_worker.store.callbacks import CallbackDatabase
 from provider_worker.store.database import TaskDatabase
 from provider_worker.tasks import Pool
 from schemas.parts import Kind
 from schemas.topics import GENERATIONS, PROVIDER_WORKER
 
+SOURCE = f"/services/{PROVIDER_WORKER}"
 REVIVE_EVERY_S = 0.25
 BREAKERS_EVERY_S = 1.0
+CALLBACKS_EVERY_S = 0.5
 BILLS_EVERY_S = 5.0
+COUNT_EVERY_S = 10.0
 QUOTES_EVERY_S = 10.0
 FORGOTTEN_EVERY_S = 30.0
 SWEEP_EVERY_S = 600.0
@@ -56,6 +64,7 @@ class _Hands:
     """What works outside of transactions: let go of in order, bytes last."""
 
     leases: Leases
+    production: Production
     providers: Mapping[str, ProviderAdapter]
     checker: Checker
     objects: FolderStore
@@ -64,8 +73,8 @@ class _Hands:
         """Everything starts when it is first needed."""
 
     async def stop(self) -> None:
-        """Lets short calls end, hands long ones to other processes, closes."""
-        await self.leases.release(HAND_BACK_AFTER_S)
+        """Lets short calls end, and those nobody could take up; hands long ones to other processes, closes."""
+        await self.leases.release(HAND_BACK_AFTER_S, self.production.calling)
         for provider in self.providers.values():
             await provider.close()
         await self.checker.close()
@@ -79,7 +88,7 @@ def build(settings: Settings) -> Service:
     providers = _providers(routes, settings)
     objects = _open(settings)
     engine = make_engine(settings.database_url, name=PROVIDER_WORKER, pool_size=settings.database_pool)
-    outbox = Outbox(f"/services/{PROVIDER_WORKER}")
+    outbox = Outbox(SOURCE)
     store = TaskDatabase(
         engine, outbox, currency=table.currency, price_version=table.price_version, accounts=table.accounts
     )
@@ -94,6 +103,7 @@ def build(settings: Settings) -> Service:
         still_ours=leases.is_ours,
         random=random,
         disabled=routes.disabled,
+        callback_url=_callback_url(settings),
     )
     pictures = CheckedPictures(objects, checker)
     endings = Endings(table, production.price, production.resendable, uuid7, random, health.is_closed)
@@ -106,6 +116,7 @@ def build(settings: Settings) -> Service:
         quote_age_s=settings.quote_age_seconds,
         staged_age_s=settings.staged_age_seconds,
     )
+    callbacks = Callbacks(CallbackDatabase(engine), providers, claimer.ready, asyncio.Event())
     planner = Planner(table, production.price, uuid7, health.is_closed)
     internal = make_app(title="provider-worker, internal", public=False)
     internal.include_router(internal_routes(_facts(routes, table, providers, health.why_closed), settings.secret))
@@ -116,20 +127,43 @@ def build(settings: Settings) -> Service:
         engine=engine,
         outbox=outbox,
         internal=internal,
-        subscriptions=subscriptions(Hears(outbox, planner), claimer.ready),
+        subscriptions=subscriptions(Hears(outbox, planner), claimer.ready, callbacks.wake.set),
         topics=[GENERATIONS],
         loops=[
             Loop("claim", lambda: claimer.step(tools), idle=1.0, wake=claimer.wake),
             Loop("leases", leases.renew, idle=settings.lease_seconds / 4),
             Loop("revive", upkeep.revive, idle=REVIVE_EVERY_S),
             Loop("breakers", health.refresh, idle=BREAKERS_EVERY_S),
+            Loop("callbacks", callbacks.step, idle=CALLBACKS_EVERY_S, wake=callbacks.wake),
+            Loop("callbacks-sweep", callbacks.sweep, idle=SWEEP_EVERY_S),
             Loop("bills", bills.step, idle=BILLS_EVERY_S),
+            Loop("open-bills", bills.count, idle=COUNT_EVERY_S),
             Loop("quotes", upkeep.ask_again, idle=QUOTES_EVERY_S),
             Loop("forgotten-turns", upkeep.announce_forgotten, idle=FORGOTTEN_EVERY_S),
             Loop("staged-sweep", upkeep.sweep, idle=SWEEP_EVERY_S),
         ],
-        resources=[_Hands(leases, providers, checker, objects)],
+        resources=[_Hands(leases, production, providers, checker, objects)],
+        resource_seconds=max(settings.drain_seconds / 5, settings.lease_seconds),
     )
+
+
+async def operate(settings: Settings, arguments: Sequence[str]) -> int:
+    """What an operator does by hand, beside the running service; see `operating`."""
+    wanted = operating.wanted(arguments)
+    engine = make_engine(settings.database_url, name=f"{PROVIDER_WORKER}-operator", pool_size=1)
+    table = read_routes(settings.routes_file).table
+    store = TaskDatabase(engine, Outbox(SOURCE), currency=table.currency, price_version=table.price_version)
+    try:
+        return await operating.operate(store, wanted)
+    finally:
+        await engine.dispose()
+
+
+def _callback_url(settings: Settings) -> CallbackUrl:
+    base = settings.callback_url
+    if base is None:
+        return lambda task: None
+    return lambda task: callback_address(str(base), settings.secret, task.offer.provider, task.attempt_id)
 
 
 def _with_cap(table: RouteTable, images_per_tenant: int | None) -> RouteTable:

@@ -26,7 +26,29 @@ EXPIRED = Counter("backlot_worker_expired_leases_total", "Leases that ran out an
 ASKED_AGAIN = Counter("backlot_worker_quotes_asked_again_total", "Unanswered quotes said again", registry=REGISTRY)
 SETTLED = Counter("backlot_worker_bills_settled_total", "Open bills that were settled", ["state"], registry=REGISTRY)
 SWEPT = Counter("backlot_worker_staged_swept_total", "Staged objects deleted after their time", registry=REGISTRY)
+OPEN_BILLS = Gauge(
+    "backlot_worker_open_bills",
+    "Attempts of which nobody knows yet what they cost, by why; SUBMIT_UNKNOWN may need an operator",
+    ["provider", "code"],
+    registry=REGISTRY,
+)
+OLDEST_BILL = Gauge("backlot_worker_oldest_open_bill_seconds", "Age of the oldest open bill", registry=REGISTRY)
 BREAKER_OPEN = Gauge(
     "backlot_worker_breaker_open", "1 while nothing is sent to the provider", ["provider"], registry=REGISTRY
+)
+CALLBACKS = Counter(
+    "backlot_worker_callbacks_total",
+    "Callbacks of providers that were believed, with what became of them; unsigned ones are believed as hints",
+    ["provider", "signature", "outcome"],
+    registry=REGISTRY,
+)
+CALLBACKS_REFUSED = Counter(
+    "backlot_worker_callbacks_refused_total",
+    "Callbacks that were not to be believed, and why; they changed nothing",
+    ["provider", "reason"],
+    registry=REGISTRY,
+)
+CALLBACKS_SWEPT = Counter(
+    "backlot_worker_callbacks_swept_total", "Callbacks deleted after their time", registry=REGISTRY
 )
 STORE_AWAY = Gauge("backlot_worker_object_store_away", "1 while nothing is claimed for want of it", registry=REGISTRY)

@@ -285,6 +285,34 @@ class OpenBill:
     age_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class ListedBill:
+    """An open bill as an operator sees it."""
+
+    attempt_id: UUID
+    job_id: UUID
+    item: int
+    attempt: int
+    tenant_id: UUID
+    provider: str
+    model: str
+    code: str | None
+    quoted_micros: int
+    external_id: str | None
+    lookups: int
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CountedBills:
+    """Open bills of one provider for one reason; the oldest is `oldest_s` seconds old."""
+
+    provider: str
+    code: str
+    bills: int
+    oldest_s: float
+
+
 class Written(StrEnum):
     """What became of a `Step`."""
 

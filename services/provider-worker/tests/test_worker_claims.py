@@ -215,6 +215,30 @@ async def test_what_is_handed_back_is_looked_up_before_it_is_sent_again(home: Ho
     assert len(await home.said(GenerationStarted)) == 1
 
 
+async def test_a_process_that_ends_waits_for_the_one_answer_that_nobody_could_have_again(home: Home) -> None:
+    painter = Painter(idempotency="none")
+    taken, answers = asyncio.Event(), asyncio.Event()
+
+    async def slow(req: GenerationRequest) -> Status:
+        status = painter.make(req)
+        taken.set()
+        await answers.wait()
+        return status
+
+    painter.answer = slow
+    leaving = home.worker(painter)
+    await leaving.hear(envelope(prepared()))
+    await leaving.reserve()
+    await leaving.claimer.step(leaving.tools)
+    await taken.wait()
+    ending = asyncio.create_task(leaving.leases.release(0.01, leaving.tools.production.calling))
+    await asyncio.wait([ending], timeout=0.2)
+    assert not ending.done()
+    answers.set()
+    await ending
+    assert len(await home.said(GenerationCompleted)) == 1
+
+
 async def test_a_claim_waits_for_no_event_handler(home: Home) -> None:
     """A handler that holds some tasks' rows delays the others by nothing."""
     here = home.worker(routes=table(per_tenant=50))

@@ -321,7 +321,7 @@ async def test_a_second_phase_whose_answer_was_lost_is_looked_for_by_its_own_pla
         looked_for.append(plan)
         return JobRef(studio.name, "job-2") if plan.get("mode") == "refine" else None
 
-    studio.submit, studio.find = lost, find  # type: ignore[method-assign, assignment]
+    studio.submit, studio.find = lost, find  # type: ignore[method-assign]
     await look(home, here)
     studio.done(2, cost=Cost(REFINED, "USD", "reported"))
     await look(home, here)

@@ -49,6 +49,15 @@ class Bills:
         await asyncio.gather(*(self._settle(bill) for bill in bills))
         return bool(bills)
 
+    async def count(self) -> bool:
+        """Says how many bills are open, and why."""
+        counted = await self.store.count_bills()
+        metrics.OPEN_BILLS.clear()
+        for group in counted:
+            metrics.OPEN_BILLS.labels(group.provider, group.code).set(group.bills)
+        metrics.OLDEST_BILL.set(max((group.oldest_s for group in counted), default=0.0))
+        return False
+
     async def _settle(self, bill: OpenBill) -> None:
         answer = await self._answer(bill)
         if answer is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from chassis.telemetry import get_logger
@@ -70,11 +70,21 @@ class Leases:
                 lease.work.cancel()
         return False
 
-    async def release(self, patience_s: float) -> None:
-        """Waits for the work under way, ends what takes longer, and gives its leases to whoever claims next."""
+    async def release(self, patience_s: float, awaited: Callable[[], Collection[int]] = tuple) -> None:
+        """Waits for the work under way, ends what takes longer, and gives its leases to whoever claims next.
+
+        `awaited` are the ids of tasks whose work nobody could take up: these have as long as their leases last.
+        """
         works = [lease.work for lease in self._held.values()]
         if works:
+            await self.renew()
+            since = self._now()
             await asyncio.wait(works, timeout=patience_s)
+            while waited := [self._held[number].work for number in awaited() if number in self._held]:
+                left_s = since + self.lease_s * TRUSTED_SHARE - self._now()
+                if left_s <= 0:
+                    break
+                await asyncio.wait(waited, timeout=left_s)
         left: list[Lease] = [(number, lease.epoch) for number, lease in self._held.items()]
         for lease in list(self._held.values()):
             lease.work.cancel()

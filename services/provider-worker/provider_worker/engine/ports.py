@@ -6,7 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from provider_worker.tasks import Claimed, Closed, Finished, OpenBill, Piece, Pool, Revived, Staged, Step, Written
+from provider_worker.tasks import (
+    Claimed,
+    Closed,
+    CountedBills,
+    Finished,
+    OpenBill,
+    Piece,
+    Pool,
+    Revived,
+    Staged,
+    Step,
+    Written,
+)
 from schemas.events import GenerationSettled
 from schemas.parts import ErrorCode, PreparedItem
 
@@ -44,6 +56,8 @@ class TaskStore(Protocol):
     async def open_bills(self, most: int, again_in_s: float) -> Sequence[OpenBill]:
         """Bills due to be looked up; the same ones come again after `again_in_s` seconds."""
         ...
+
+    async def count_bills(self) -> Sequence[CountedBills]: ...
 
     async def settle(self, bill: OpenBill, event: GenerationSettled, staged: Staged | None) -> bool:
         """Closes the bill with its event; False where somebody else has looked it up meanwhile."""

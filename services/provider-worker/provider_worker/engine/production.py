@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 from random import Random
 
@@ -52,6 +52,11 @@ class Production:
         self._still_ours = still_ours
         self._random = random
         self._callback_url = callback_url
+        self._calling: set[int] = set()
+
+    def calling(self) -> Collection[int]:
+        """Ids of tasks whose provider is being called and could not be asked what became of it."""
+        return self._calling
 
     def price(self, use: Use, item: PreparedItem) -> int | str:
         """See `routing.Price`: nothing that the provider would refuse is quoted (R59)."""
@@ -168,6 +173,7 @@ class Production:
             still_ours=self._still_ours,
             intend=intend,
             random=self._random,
+            calling=self._calling,
             reference=task.external or Reference(None),
         )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
+from typing import Any
 
 from chassis import crash
 from chassis.telemetry import get_logger
@@ -59,6 +60,7 @@ class Submission:
     still_ours: Callable[[Task], bool]
     intend: Intend
     random: Random
+    calling: set[int]
     reference: Reference
 
     async def look(self) -> Status | AtWork | Failure:
@@ -112,12 +114,22 @@ class Submission:
             raise LeaseLost
         plan = self.reference.plan or self.adapter.plan(self.request)
         crash.point("worker.before_submit")
-        answer = await self.adapter.submit(self.request, plan)
+        answer = await self._called(plan)
         crash.point("worker.after_submit")
         if isinstance(answer, Status):
             return answer
         self.reference = replace(self.reference, external_id=answer.external_id, data=answer.data)
         return AtWork(self.reference, self._pause())
+
+    async def _called(self, plan: Mapping[str, Any]) -> JobRef | Status:
+        """`calling` has the ids of tasks whose answer comes once: nobody could take such a call up."""
+        if any(found.idempotency != "none" for found in self.adapter.capabilities()):
+            return await self.adapter.submit(self.request, plan)
+        self.calling.add(self.task.id)
+        try:
+            return await self.adapter.submit(self.request, plan)
+        finally:
+            self.calling.discard(self.task.id)
 
     async def _asked(self, ref: JobRef) -> Status | AtWork | Failure:
         """The provider has the job: an error of a question is no refusal, and the job is not sent again for it."""

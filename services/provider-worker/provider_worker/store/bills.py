@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from provider_worker.store.rows import job_of, staged_text, task_of
-from provider_worker.tasks import OpenBill, Staged
+from provider_worker.tasks import CountedBills, ListedBill, OpenBill, Staged
 from schemas.parts import Billing
+
+AGAIN_S = 60.0
+
 
 # The attempt's own provider and reference: the task may have gone on since. A lookup counts itself, so that of two
 # that overlap only the later one can settle.
 _DUE = text("""
     WITH due AS (
-        SELECT attempt_id FROM attempts WHERE billing = 'pending' AND lookup_at <= now()
+        SELECT attempt_id FROM attempts WHERE billing = 'pending'
+            AND CASE WHEN CAST(:attempt AS uuid) IS NULL THEN lookup_at <= now() ELSE attempt_id = :attempt END
         ORDER BY lookup_at LIMIT :most FOR UPDATE SKIP LOCKED),
     taken AS (
         UPDATE attempts a SET lookups = a.lookups + 1, lookup_at = now() + CAST(:again AS interval)
@@ -28,6 +33,17 @@ _DUE = text("""
         a.external::text, NULL AS staged, a.lookups,
         extract(epoch FROM now() - a.closed_at) AS age_s, j.context::text, j.traceparent
     FROM taken a JOIN tasks t USING (job_id, item) JOIN jobs j ON j.job_id = a.job_id
+""")
+
+_LIST = text("""
+    SELECT attempt_id, job_id, item, attempt, tenant_id, provider, model, code, price_micros AS quoted_micros,
+        external_id, lookups, extract(epoch FROM now() - closed_at)::float8 AS age_s
+    FROM attempts WHERE billing = 'pending' ORDER BY closed_at
+""")
+
+_COUNT = text("""
+    SELECT provider, code, count(*) AS bills, max(extract(epoch FROM now() - closed_at))::float8 AS oldest_s
+    FROM attempts WHERE billing = 'pending' GROUP BY provider, code
 """)
 
 _SETTLE = text("""
@@ -46,8 +62,28 @@ _POSTPONE = text("""
 
 async def due(conn: AsyncConnection, most: int, again_in_s: float) -> Sequence[OpenBill]:
     """Takes bills whose lookup is due; they are due again after `again_in_s` seconds if nobody settles them."""
-    found = await conn.execute(_DUE, {"most": most, "again": timedelta(seconds=again_in_s)})
+    return await _take(conn, most, again_in_s, None)
+
+
+async def taken(conn: AsyncConnection, attempt_id: UUID) -> OpenBill | None:
+    """Takes one open bill, due or not; whoever is looking it up cannot settle it any more."""
+    found = await _take(conn, 1, AGAIN_S, attempt_id)
+    return found[0] if found else None
+
+
+async def _take(conn: AsyncConnection, most: int, again_in_s: float, attempt_id: UUID | None) -> Sequence[OpenBill]:
+    found = await conn.execute(_DUE, {"most": most, "again": timedelta(seconds=again_in_s), "attempt": attempt_id})
     return [OpenBill(task_of(row, job_of(row)), row.lookups, float(row.age_s)) for row in found]
+
+
+async def listed(conn: AsyncConnection) -> list[ListedBill]:
+    """Every open bill, the oldest first."""
+    return [ListedBill(**row._mapping) for row in await conn.execute(_LIST)]
+
+
+async def counted(conn: AsyncConnection) -> list[CountedBills]:
+    """Open bills by provider and code."""
+    return [CountedBills(row.provider, row.code, row.bills, row.oldest_s) for row in await conn.execute(_COUNT)]
 
 
 async def settle(conn: AsyncConnection, bill: OpenBill, billing: Billing, evidence: str, staged: Staged | None) -> bool:

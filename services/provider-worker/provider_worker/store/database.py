@@ -14,7 +14,18 @@ from chassis.group_commit import GroupCommit
 from chassis.outbox import Draft, Outbox
 from provider_worker.routing import Account
 from provider_worker.store import accounts, bills, claims, steps, upkeep
-from provider_worker.tasks import Claimed, Closed, OpenBill, Pool, Revived, Staged, Step, Written
+from provider_worker.tasks import (
+    Claimed,
+    Closed,
+    CountedBills,
+    ListedBill,
+    OpenBill,
+    Pool,
+    Revived,
+    Staged,
+    Step,
+    Written,
+)
 from schemas.events import GenerationSettled
 from schemas.parts import ErrorCode
 
@@ -82,6 +93,20 @@ class TaskDatabase:
     async def open_bills(self, most: int, again_in_s: float) -> Sequence[OpenBill]:
         async with self._transaction() as conn:
             return await bills.due(conn, most, again_in_s)
+
+    async def count_bills(self) -> Sequence[CountedBills]:
+        async with self._transaction() as conn:
+            return await bills.counted(conn)
+
+    async def list_bills(self) -> Sequence[ListedBill]:
+        """Every open bill, the oldest first."""
+        async with self._transaction() as conn:
+            return await bills.listed(conn)
+
+    async def take_bill(self, attempt_id: UUID) -> OpenBill | None:
+        """One open bill, whoever else is looking it up; None where it is not open."""
+        async with self._transaction() as conn:
+            return await bills.taken(conn, attempt_id)
 
     async def settle(self, bill: OpenBill, event: GenerationSettled, staged: Staged | None) -> bool:
         job = bill.task.job

@@ -1,0 +1,108 @@
+"""An operator lists open bills and settles them by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from provider_worker.adapters.interface import ErrorCode as ProviderCode
+from provider_worker.adapters.interface import GenerationRequest, Outcome, ProviderError, Status
+from provider_worker.metrics import OPEN_BILLS
+from provider_worker.operating import operate, wanted
+from schemas.events import GenerationFailed, GenerationSettled
+from schemas.parts import ErrorCode
+from tests.worker_builders import PRICE, Home, Painter, Worker, envelope, home_at, prepared
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def home(database_url: str, tmp_path: Path) -> AsyncIterator[Home]:
+    async with home_at(database_url, tmp_path) as home:
+        yield home
+
+
+async def unknown(home: Home) -> tuple[Worker, str]:
+    """A worker with an attempt nobody can be asked about, and its id."""
+    painter = Painter(idempotency="none")
+
+    async def lost(req: GenerationRequest) -> Status:
+        raise ProviderError(ProviderCode.TIMEOUT, "no answer", outcome=Outcome.UNKNOWN)
+
+    painter.answer = lost
+    here = home.worker(painter)
+    await here.hear(envelope(prepared()))
+    await here.finish(rounds=100)
+    [failed] = await home.said(GenerationFailed)
+    assert (failed.code, failed.billing.state) == (ErrorCode.SUBMIT_UNKNOWN, "pending")
+    [row] = await home.rows("SELECT attempt_id FROM attempts")
+    return here, str(row.attempt_id)
+
+
+async def test_what_nobody_can_be_asked_about_is_listed_counted_and_settled_with_its_evidence(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, attempt = await unknown(home)
+    await here.bills.count()
+    assert OPEN_BILLS.labels("painter", "SUBMIT_UNKNOWN")._value.get() == 1
+
+    capsys.readouterr()
+    assert await operate(here.store, wanted(["--json"])) == 0
+    [listed] = json.loads(capsys.readouterr().out)
+    assert (listed["attempt_id"], listed["code"], listed["quoted_micros"]) == (attempt, "SUBMIT_UNKNOWN", PRICE)
+
+    paid = wanted(["settle", attempt, "--paid", "0.039", "--evidence", "invoice 2026-11, line 17"])
+    assert await operate(here.store, paid) == 0
+    [settled] = await home.said(GenerationSettled)
+    assert (settled.billing.state, settled.billing.amount_micros) == ("final", 39_000)
+    assert settled.evidence == "operator: invoice 2026-11, line 17"
+
+    capsys.readouterr()
+    assert await operate(here.store, wanted([])) == 0
+    assert capsys.readouterr().out == "No bill is open.\n"
+    await here.bills.count()
+    assert not OPEN_BILLS.collect()[0].samples
+
+
+async def test_a_bill_is_settled_once_however_often_and_by_whomever(home: Home) -> None:
+    here, attempt = await unknown(home)
+    await home.rows("UPDATE attempts SET lookup_at = now()")
+    [looked_up_meanwhile] = await here.store.open_bills(1, 60.0)
+    unpaid = wanted(["settle", attempt, "--unpaid", "--evidence", "the provider's log has no such call"])
+    assert await operate(here.store, unpaid) == 0
+    [settled] = await home.said(GenerationSettled)
+    assert settled.billing.state == "none"
+    assert not await here.store.settle(looked_up_meanwhile, settled, None)
+    assert await operate(here.store, unpaid) == 1
+    assert len(await home.said(GenerationSettled)) == 1
+
+
+async def test_a_bill_that_is_not_open_is_told(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    here = home.worker()
+    nobodys = str(uuid4())
+    assert await operate(here.store, wanted(["settle", nobodys, "--unpaid", "--evidence", "none"])) == 1
+    assert f"no open bill of an attempt {nobodys}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["settle"],
+        ["settle", "x", "--unpaid", "--evidence", "e"],
+        ["settle", str(uuid4()), "--evidence", "e"],
+        ["settle", str(uuid4()), "--unpaid"],
+        ["settle", str(uuid4()), "--unpaid", "--evidence", " "],
+        ["settle", str(uuid4()), "--paid", "-1", "--evidence", "e"],
+        ["settle", str(uuid4()), "--paid", "0.0000001", "--evidence", "e"],
+        ["settle", str(uuid4()), "--paid", "NaN", "--evidence", "e"],
+        ["settle", str(uuid4()), "--paid", "1", "--unpaid", "--evidence", "e"],
+    ],
+)
+def test_a_settlement_that_cannot_be_meant_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        wanted(arguments)
+    assert ended.value.code == 2
