@@ -62,5 +62,5 @@ class Case:
             base_url=f"{simulator.url}{self.path}",
             api_key=SecretStr(key or f"{KEY}{self.path.split('/')[1]}"),
             prices=Prices(self.name, self.prices, "2026-11-20"),
-            options={"download_max_mb": 5, "download_timeout_s": 3, **self.options},
+            options={"download_max_mb": 5, "download_timeout_s": 20, **self.options},
         )
