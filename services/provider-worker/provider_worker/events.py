@@ -6,6 +6,7 @@
 | JobCancelRequested | api-gateway | ends what has not started, flags what has | GenerationCancelled |
 | CostReserved | cost-ledger | tasks become ready | |
 | BudgetRefused | cost-ledger | tasks end | GenerationFailed |
+| ProviderCallbackReceived | api-gateway | is kept; the engine checks and applies it | |
 
 The engine says GenerationStarted, GenerationCompleted, GenerationFailed, GenerationQuoted of further attempts,
 GenerationCancelled and GenerationSettled.
@@ -25,13 +26,19 @@ from chassis.outbox import Draft, Outbox
 from chassis.telemetry import bind_event
 from provider_worker import says
 from provider_worker.planning import Plan, Planner
-from provider_worker.store import intake
+from provider_worker.store import callbacks, intake
 from provider_worker.tasks import CancelReason
 from schemas.cloudevents import CloudEvent
 from schemas.event import Event
-from schemas.events import BudgetRefused, CostReserved, JobCancelRequested, PromptsPrepared
+from schemas.events import (
+    BudgetRefused,
+    CostReserved,
+    JobCancelRequested,
+    PromptsPrepared,
+    ProviderCallbackReceived,
+)
 from schemas.parts import ErrorCode
-from schemas.topics import COSTS, JOBS, PROMPTS
+from schemas.topics import COSTS, JOBS, PROMPTS, PROVIDER_CALLBACKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,11 @@ class Hears:
             event = says.never_started(item.job_id, item.item, item.attempt, code, message)
             drafts.append(Draft(event, item.job_id, item.tenant_id, cause.traceparent))
         await self.outbox.add(conn, drafts)
+
+    async def provider_called_back(
+        self, conn: AsyncConnection, events: Sequence[CloudEvent[ProviderCallbackReceived]]
+    ) -> None:
+        await callbacks.keep(conn, events)
 
     async def prompts_poisoned(self, conn: AsyncConnection, event: CloudEvent[Event], error: Exception) -> None:
         """A job whose prompts cannot be handled fails, so that nobody waits for it."""
@@ -124,7 +136,7 @@ def _refusal(refused: BudgetRefused) -> str:
     )
 
 
-def subscriptions(hears: Hears, ready: Callable[[], None]) -> list[Subscription]:
+def subscriptions(hears: Hears, ready: Callable[[], None], called_back: Callable[[], None]) -> list[Subscription]:
     """What the worker hears; `ready` is called after commits that may have made tasks ready."""
     return [
         Subscription(PROMPTS, {PromptsPrepared: hears.prompts_prepared}, on_poison=hears.prompts_poisoned),
@@ -133,5 +145,8 @@ def subscriptions(hears: Hears, ready: Callable[[], None]) -> list[Subscription]
             COSTS,
             {CostReserved: hears.cost_reserved, BudgetRefused: hears.budget_refused},
             after_commit=ready,
+        ),
+        Subscription(
+            PROVIDER_CALLBACKS, {ProviderCallbackReceived: hears.provider_called_back}, after_commit=called_back
         ),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, AnyHttpUrl, Field, field_validator
 
 from chassis.errors import StartError
 from chassis.settings import ServiceSettings, service_config
@@ -31,6 +31,10 @@ class Settings(ServiceSettings):
     )
     images_per_tenant: int | None = Field(
         default=None, ge=1, description="images made at once for one tenant at one provider, over all replicas"
+    )
+    callback_url: AnyHttpUrl | None = Field(
+        default=None,
+        description="public address of api-gateway, e.g. https://api.example; without it no provider is asked to call",
     )
     hands: int = Field(default=128, ge=1, le=5000, description="tasks this process works on at once")
     lease_seconds: float = Field(default=30.0, ge=1, le=600, description="how long a claimed task is left alone")

@@ -225,9 +225,12 @@ class WebhookEvent:
 
 
 class WebhookRefused(Exception):
-    """A callback that is not to be believed; `reason` is one of few words and is counted."""
+    """A callback that is not to be believed; `reason` is counted.
 
-    def __init__(self, reason: Literal["no_signature", "bad_signature", "too_old", "malformed"]) -> None:
+    One of no_signature, bad_signature, too_old, malformed.
+    """
+
+    def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
