@@ -238,7 +238,7 @@ async def test_the_key_goes_to_the_file_and_not_where_it_leads(model: str) -> No
     assert Seen.keys == [("/gemini/file", "sim-gemini"), ("/elsewhere", None)]
 
 
-@pytest.mark.parametrize("url", ["https://storage.googleapis.com/a.mp4", "http://[", "files/a", "gs://bucket/a.mp4"])
+@pytest.mark.parametrize("url", ["https://storage.googleapis.com/a.mp4", "https://a:port/x", "files/a", "gs://bucket/a.mp4"])
 def test_a_file_of_somebody_elses_gets_no_key(url: str) -> None:
     assert not file_of(url, "video/mp4", "https://generativelanguage.googleapis.com").needs_key
 
