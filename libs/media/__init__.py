@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from media.checker import Checker, ImageCheck, ImageFit
+from media.checker import Checker, ImageFit
+from media.checking import check_media
 from media.children import Children, Limits
 from media.errors import ChildrenFailed, CorruptOutput, Reason
+from media.facts import MAX_BYTES, Facts
 from media.fitting import Fit, FittedImage, fit_image
+from media.formats import sniffed
 from media.headers import MAX_PIXELS, Probe, probe
-from media.images import MAX_BYTES, ImageFacts, check_image
 
 __all__ = [
     "MAX_BYTES",
@@ -16,15 +18,15 @@ __all__ = [
     "Children",
     "ChildrenFailed",
     "CorruptOutput",
+    "Facts",
     "Fit",
     "FittedImage",
-    "ImageCheck",
-    "ImageFacts",
     "ImageFit",
     "Limits",
     "Probe",
     "Reason",
-    "check_image",
+    "check_media",
     "fit_image",
     "probe",
+    "sniffed",
 ]

@@ -1,4 +1,4 @@
-"""Checks of pictures in limited child processes (architecture rule 9)."""
+"""Media of others, decoded in limited child processes (architecture rule 9)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from media.checking import check_media
 from media.children import Children, Limits
 from media.errors import ChildrenFailed, CorruptOutput, Reason
+from media.facts import Facts
 from media.fitting import Fit, FittedImage, fit_image
-from media.images import ImageFacts, check_image
 
 W = TypeVar("W")
 F = TypeVar("F")
@@ -18,16 +19,6 @@ F = TypeVar("F")
 _LIMITS = Limits(memory=1 << 30, cpu_s=20)
 _TIMEOUT_S = 60.0
 _WORKERS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class ImageCheck:
-    """A picture, as a file or as bytes, and what it must be: pixels, and png, jpeg or webp."""
-
-    source: bytes | Path
-    width: int
-    height: int
-    format: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,45 +33,50 @@ class ImageFit:
 
 
 class Checker:
-    """Decodes pictures of others in at most two children, each call with 1 GiB of memory and 20 s of CPU.
+    """Decodes media of others in child processes, each call with 1 GiB of memory and 20 s of CPU.
 
-    The children start with the first check. Belongs to one event loop.
+    Pictures that are made to fit come in groups and have two children of their own: a video takes a hundred times as
+    long, and one that ends its child takes the calls beside it with it. Children start when they are first needed.
+    Belongs to one event loop.
     """
 
     def __init__(self, *, limits: Limits = _LIMITS, timeout_s: float = _TIMEOUT_S, recycle_after: int = 20_000) -> None:
-        self._children = Children(workers=_WORKERS, limits=limits, recycle_after=recycle_after)
+        self._pictures = Children(workers=_WORKERS, limits=limits, recycle_after=recycle_after)
+        self._anything = Children(workers=_WORKERS, limits=limits, recycle_after=recycle_after)
         self._solitary = Children(workers=1, limits=limits)
         self._timeout_s = timeout_s
 
-    async def check(self, check: ImageCheck) -> ImageFacts:
-        """Raises `CorruptOutput`; `OSError` where the file cannot be read; `ChildrenFailed` as `check_many`."""
-        [outcome] = await self.check_many([check])
+    async def check(self, source: bytes | Path) -> Facts:
+        """What is true of media of any kind, as `check_media`.
+
+        Raises `CorruptOutput`, also for what ends its child or hangs it; `OSError` where a file cannot be read;
+        `ChildrenFailed` where no child can work at all, which says nothing about the media.
+        """
+        [outcome] = await self._each(self._anything, _check_one, [source])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    async def check_many(self, checks: Sequence[ImageCheck]) -> list[ImageFacts | CorruptOutput | OSError]:
-        """One outcome for each picture, in order, in one call of one child.
-
-        A picture that ends its child or hangs it is refused, its neighbours are not. Raises `ChildrenFailed` where no
-        child can work at all, which says nothing about the pictures.
-        """
-        return await self._each(_check_one, checks)
-
     async def fit_many(self, fits: Sequence[ImageFit]) -> list[FittedImage | CorruptOutput | OSError]:
-        """As `check_many`, and what has another size or format is made to fit."""
-        return await self._each(_fit_one, fits)
+        """One outcome for each picture, in order, in one call of one child: what has another size or format is changed.
 
-    async def _each(self, look: Callable[[W], F], works: Sequence[W]) -> list[F | CorruptOutput | OSError]:
+        A picture that ends its child or hangs it is refused, its neighbours are not. Raises `ChildrenFailed` as
+        `check`.
+        """
+        return await self._each(self._pictures, _fit_one, fits)
+
+    async def _each(
+        self, children: Children, look: Callable[[W], F], works: Sequence[W]
+    ) -> list[F | CorruptOutput | OSError]:
         if not works:
             return []
         try:
-            return await self._children.run(self._timeout_s, _all, look, works)
+            return await children.run(self._timeout_s, _all, look, works)
         except ChildrenFailed:
             return [await self._alone(look, work) for work in works]
 
     async def _alone(self, look: Callable[[W], F], work: W) -> F | CorruptOutput | OSError:
-        """Twice in a child that serves nobody else at the time, so that only the picture itself can be to blame."""
+        """Twice in a child that serves nobody else at the time, so that only the media itself can be to blame."""
         for _ in range(2):
             await self._solitary.run(self._timeout_s, _nothing)
             try:
@@ -91,8 +87,8 @@ class Checker:
         return CorruptOutput(Reason.UNDECODABLE, "cannot be decoded within its limits of memory and time")
 
     async def close(self) -> None:
-        await self._children.close()
-        await self._solitary.close()
+        for children in (self._pictures, self._anything, self._solitary):
+            await children.close()
 
 
 def _all(look: Callable[[W], F], works: Sequence[W]) -> list[F | CorruptOutput | OSError]:
@@ -109,8 +105,8 @@ def _nothing() -> None:
     """A child that answers this is alive."""
 
 
-def _check_one(check: ImageCheck) -> ImageFacts:
-    return check_image(check.source, check.width, check.height, check.format)
+def _check_one(source: bytes | Path) -> Facts:
+    return check_media(source)
 
 
 def _fit_one(wanted: ImageFit) -> FittedImage:

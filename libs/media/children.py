@@ -111,10 +111,20 @@ def _prepare(limits: Limits | None) -> None:
         _die_with(owner.pid or 0)
         threading.Thread(target=_end_with, args=(owner.sentinel,), daemon=True).start()
     if limits is not None:
+        # A library that starts threads when it is loaded would fail where no process may be started.
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
+        _silence()
         _lower(resource.RLIMIT_AS, limits.memory)
         _lower(resource.RLIMIT_FSIZE, 0)
         _lower(resource.RLIMIT_CORE, 0)
         _lower(resource.RLIMIT_NPROC, 0)
+
+
+def _silence() -> None:
+    """Decoders write what they think of foreign bytes to the standard error, which is the service's log."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def _die_with(owner: int) -> None:

@@ -8,17 +8,24 @@ from typing import ClassVar
 
 class Reason(StrEnum):
     EMPTY = "empty"
-    NOT_AN_IMAGE = "not_an_image"
+    NOT_MEDIA = "not_media"
+    """Nothing of what is known by its content: a page, an error in words, or a format that nobody asks for."""
     WRONG_FORMAT = "wrong_format"
     WRONG_SIZE = "wrong_size"
     TOO_LARGE = "too_large"
-    """More bytes or more declared pixels than allowed."""
+    """More bytes, pixels or parts than allowed."""
     ANIMATED = "animated"
+    SILENT = "silent"
+    """Nothing to hear, nothing to see: no sample, no frame, no triangle, or only zeros."""
+    CUT_OFF = "cut_off"
+    """Less is there than the file itself declares."""
+    EXTERNAL = "external"
+    """It leans on a file elsewhere, or on an extension of its format that not every viewer has."""
     UNDECODABLE = "undecodable"
 
 
 class CorruptOutput(Exception):
-    """The bytes are not the picture that was asked for; never stored (R72). `message` may be shown."""
+    """The bytes are not the media that was asked for; never stored (R72). `message` may be shown."""
 
     code: ClassVar[str] = "CORRUPT_OUTPUT"
 
@@ -33,3 +40,9 @@ class CorruptOutput(Exception):
 
 class ChildrenFailed(Exception):
     """A child process died or did not answer in time; says nothing about the bytes of any one call."""
+
+
+def in_short(error: Exception) -> str:
+    """What a decoder says is wrong, as part of a message: in FFmpeg's words, libsndfile's, or its own."""
+    words = getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
+    return str(words or type(error).__name__)[:200]

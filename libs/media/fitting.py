@@ -12,8 +12,9 @@ from typing import Any, Literal
 from PIL import Image, ImageOps
 
 from media.errors import CorruptOutput, Reason
+from media.facts import MAX_BYTES, Facts, read_whole
 from media.headers import MAX_PIXELS, Probe, probe
-from media.images import MAX_BYTES, ImageFacts, decode_whole, read_whole
+from media.images import decode_whole
 
 Fit = Literal["crop", "pad", "exact_only"]
 
@@ -32,7 +33,7 @@ class FittedImage:
     away; `sha256` is of the fitted bytes.
     """
 
-    facts: ImageFacts
+    facts: Facts
     sha256: str
     native_width: int
     native_height: int
@@ -48,8 +49,8 @@ def fit_image(
     """Decode the whole picture and make it exactly `width` x `height` pixels in `image_format` (png, jpeg or webp).
 
     What is right already is left as it is, byte for byte. Decodes in this process: for bytes of others use `Checker`.
-    Raises `CorruptOutput`, with WRONG_SIZE where `exact_only` forbids a fit; `OSError` and `MemoryError` as
-    `check_image`.
+    Raises `CorruptOutput`, with WRONG_SIZE where `exact_only` forbids a fit; `OSError` where a file cannot be
+    read and `MemoryError` where there is too little of it, which may not be the picture's fault.
     """
     data = read_whole(source, max_bytes)
     declared = probe(data)
@@ -59,10 +60,10 @@ def fit_image(
         found = f"{declared.width}x{declared.height}"
         raise CorruptOutput(Reason.WRONG_SIZE, f"{found} pixels, but exactly {width}x{height} were asked for")
     if same_size and declared.format == image_format:
-        facts = ImageFacts(declared.mime, width, height, len(data))
+        facts = Facts(declared.mime, len(data), width=width, height=height)
         return FittedImage(facts, hashlib.sha256(data).hexdigest(), width, height)
     made = _encoded(_fitted(data, declared, width, height, fit), image_format)
-    facts = ImageFacts(f"image/{image_format}", width, height, len(made))
+    facts = Facts(f"image/{image_format}", len(made), width=width, height=height)
     return FittedImage(
         facts,
         hashlib.sha256(made).hexdigest(),

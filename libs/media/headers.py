@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 from media.errors import CorruptOutput, Reason
+from media.formats import START, sniffed
 
 MAX_PIXELS = 40_000_000
 """The most pixels a picture may declare: four times the largest that a provider makes, 120 MB decoded."""
 
-_HEADER = 32
 _MOST_SEGMENTS = 1000
 _START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
@@ -47,11 +47,10 @@ def probe(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Probe:
 
 
 def _probe(file: BinaryIO, max_pixels: int) -> Probe:
-    start = file.read(_HEADER)
-    if not start:
-        raise CorruptOutput(Reason.EMPTY, "zero bytes")
+    start = file.read(START)
+    reader = _reader_of(sniffed(start))
     try:
-        found = _reader_of(start)(start, file)
+        found = reader(start, file)
     except (struct.error, IndexError):
         raise CorruptOutput(Reason.UNDECODABLE, "the picture ends within its header") from None
     if found.width < 1 or found.height < 1:
@@ -61,14 +60,11 @@ def _probe(file: BinaryIO, max_pixels: int) -> Probe:
     return found
 
 
-def _reader_of(start: bytes) -> Callable[[bytes, BinaryIO], Probe]:
-    if start.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _png
-    if start.startswith(b"\xff\xd8\xff"):
-        return _jpeg
-    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
-        return _webp
-    raise CorruptOutput(Reason.NOT_AN_IMAGE, f"not a PNG, JPEG or WebP picture but {_looks_like(start)}")
+def _reader_of(mime: str) -> Callable[[bytes, BinaryIO], Probe]:
+    reader = _READERS.get(mime)
+    if reader is None:
+        raise CorruptOutput(Reason.WRONG_FORMAT, f"{mime}, but a PNG, JPEG or WebP picture was asked for")
+    return reader
 
 
 def _png(start: bytes, _: BinaryIO) -> Probe:
@@ -110,19 +106,8 @@ def _webp(start: bytes, _: BinaryIO) -> Probe:
     raise CorruptOutput(Reason.UNDECODABLE, "a WebP without a picture")
 
 
-def _looks_like(start: bytes) -> str:
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-    if text == b"<":
-        return "HTML or XML"
-    if text in {b"{", b"["}:
-        return "JSON"
-    for magic, name in (
-        (b"GIF8", "a GIF"),
-        (b"BM", "a BMP"),
-        (b"%PDF", "a PDF"),
-        (b"PK", "a ZIP"),
-        (b"\x1f\x8b", "gzip"),
-    ):
-        if start.startswith(magic):
-            return name
-    return "something unknown"
+_READERS: Mapping[str, Callable[[bytes, BinaryIO], Probe]] = {
+    "image/png": _png,
+    "image/jpeg": _jpeg,
+    "image/webp": _webp,
+}

@@ -9,50 +9,20 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 
 from PIL import Image
 
-from media.errors import CorruptOutput, Reason
+from media.errors import CorruptOutput, Reason, in_short
+from media.facts import Facts
 from media.headers import Probe, probe
 
-MAX_BYTES = 64 << 20
-"""The largest file that is looked at."""
 
-
-@dataclass(frozen=True, slots=True)
-class ImageFacts:
-    """What is true of a checked picture: MIME type by content, pixels, bytes."""
-
-    mime: str
-    width: int
-    height: int
-    size: int
-
-
-def check_image(
-    source: bytes | Path, width: int, height: int, image_format: str, *, max_bytes: int = MAX_BYTES
-) -> ImageFacts:
-    """Decode the whole picture and see that it is `width` x `height` pixels in `image_format` (png, jpeg or webp).
-
-    Decodes in this process: for bytes of others use `Checker`. Raises `CorruptOutput`, and `OSError` where a file
-    cannot be read or `MemoryError` where there is too little of it, which may not be the picture's fault.
-    """
-    data = read_whole(source, max_bytes)
+def picture_facts(data: bytes) -> Facts:
+    """Decode a whole PNG, JPEG or WebP; raises `CorruptOutput`, and `MemoryError` where there is too little of it."""
     declared = probe(data)
-    _compare(declared, width, height, image_format)
     decode_whole(data, declared)
-    return ImageFacts(declared.mime, width, height, len(data))
-
-
-def read_whole(source: bytes | Path, max_bytes: int = MAX_BYTES) -> bytes:
-    """All bytes of a picture; raises `CorruptOutput` where there are more than `max_bytes`."""
-    data = source if isinstance(source, bytes) else _read(source, max_bytes)
-    if len(data) > max_bytes:
-        raise CorruptOutput(Reason.TOO_LARGE, f"more than {max_bytes} bytes")
-    return data
+    return Facts(declared.mime, len(data), width=declared.width, height=declared.height)
 
 
 def decode_whole(data: bytes, declared: Probe) -> None:
@@ -62,19 +32,6 @@ def decode_whole(data: bytes, declared: Probe) -> None:
     if declared.format == "png":
         _walk_chunks(data)
     _decode(data, declared)
-
-
-def _read(path: Path, max_bytes: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(max_bytes + 1)
-
-
-def _compare(declared: Probe, width: int, height: int, image_format: str) -> None:
-    if declared.format != image_format:
-        raise CorruptOutput(Reason.WRONG_FORMAT, f"{declared.format}, but {image_format} was asked for")
-    if (declared.width, declared.height) != (width, height):
-        found = f"{declared.width}x{declared.height}"
-        raise CorruptOutput(Reason.WRONG_SIZE, f"{found} pixels, but {width}x{height} were asked for")
 
 
 def _walk_chunks(data: bytes) -> None:
@@ -93,7 +50,7 @@ def _walk_chunks(data: bytes) -> None:
                 return
             at += 12 + length
     except struct.error:
-        raise CorruptOutput(Reason.UNDECODABLE, "the picture is cut off") from None
+        raise CorruptOutput(Reason.CUT_OFF, "the picture is cut off") from None
 
 
 def _decode(data: bytes, declared: Probe) -> None:
@@ -105,8 +62,4 @@ def _decode(data: bytes, declared: Probe) -> None:
     except (CorruptOutput, MemoryError):
         raise
     except Exception as error:  # a decoder's errors have no common kind; all of them mean the same here
-        raise CorruptOutput(Reason.UNDECODABLE, f"cannot be decoded: {_short(error)}") from None
-
-
-def _short(error: Exception) -> str:
-    return (str(error) or type(error).__name__)[:200]
+        raise CorruptOutput(Reason.UNDECODABLE, f"cannot be decoded: {in_short(error)}") from None

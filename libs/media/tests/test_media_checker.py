@@ -19,15 +19,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from media import Checker, Children, ChildrenFailed, CorruptOutput, ImageCheck, ImageFacts, Limits, Reason
+from media import Checker, Children, ChildrenFailed, CorruptOutput, Facts, FittedImage, ImageFit, Limits, Reason
+from media.tests.media_files import glb, png, sound, video
 
 GENEROUS = Limits(memory=1 << 30, cpu_s=20)
-
-
-def png(width: int, height: int, colour: str = "red") -> bytes:
-    file = BytesIO()
-    Image.new("RGB", (width, height), colour).save(file, "png")
-    return file.getvalue()
 
 
 def scan_bomb() -> bytes:
@@ -37,6 +32,10 @@ def scan_bomb() -> bytes:
     data = file.getvalue()
     last = data.rindex(b"\xff\xda")
     return data[:last] + data[last:-2] * 1000 + b"\xff\xd9"
+
+
+def fitting(source: bytes | Path) -> ImageFit:
+    return ImageFit(source, 20, 10, "png")
 
 
 @pytest.fixture
@@ -80,38 +79,57 @@ def pid() -> int:
     return os.getpid()
 
 
-async def test_pictures_are_checked_one_by_one_and_in_batches(checker: Checker, tmp_path: Path) -> None:
+async def test_media_is_checked_from_a_file_and_from_bytes(checker: Checker, tmp_path: Path) -> None:
     path = tmp_path / "picture"
     path.write_bytes(png(20, 10))
-    facts = ImageFacts("image/png", 20, 10, len(png(20, 10)))
-    assert await checker.check(ImageCheck(path, 20, 10, "png")) == facts
-    with pytest.raises(CorruptOutput, match="20x10"):
-        await checker.check(ImageCheck(path, 21, 10, "png"))
+    facts = Facts("image/png", len(png(20, 10)), width=20, height=10)
+    assert await checker.check(path) == await checker.check(png(20, 10)) == facts
+    with pytest.raises(CorruptOutput, match="zero bytes"):
+        await checker.check(b"")
     with pytest.raises(FileNotFoundError):
-        await checker.check(ImageCheck(tmp_path / "nothing", 21, 10, "png"))
+        await checker.check(tmp_path / "nothing")
 
-    batch = [ImageCheck(png(20, 10), 20, 10, "png"), ImageCheck(b"", 20, 10, "png"), ImageCheck(path, 20, 10, "png")]
-    first, second, third = await checker.check_many(batch)
-    assert first == third == facts
+
+async def test_every_kind_is_checked_in_a_child(checker: Checker) -> None:
+    for data, mime in ((sound(1.0), "audio/wav"), (video(), "video/mp4"), (glb(), "model/gltf-binary")):
+        assert (await checker.check(data)).mime == mime
+
+
+async def test_what_decoders_write_does_not_reach_the_log(checker: Checker, capfd: pytest.CaptureFixture[str]) -> None:
+    cut = sound(1.0, "MP3")
+    cut = cut[: len(cut) // 2]
+    with pytest.raises(CorruptOutput):
+        await checker.check(cut)
+    assert capfd.readouterr().err == ""
+
+
+async def test_pictures_are_fitted_in_groups_and_each_has_its_own_outcome(checker: Checker, tmp_path: Path) -> None:
+    path = tmp_path / "picture"
+    path.write_bytes(png(20, 10))
+    group = [fitting(path), fitting(b""), fitting(png(20, 10)), fitting(tmp_path / "nothing")]
+    first, second, third, fourth = await checker.fit_many(group)
+    assert isinstance(first, FittedImage)
+    assert first == third
+    assert first.facts == Facts("image/png", len(png(20, 10)), width=20, height=10)
     assert isinstance(second, CorruptOutput)
     assert second.reason is Reason.EMPTY
-    assert await checker.check_many([]) == []
+    assert isinstance(fourth, FileNotFoundError)
+    assert await checker.fit_many([]) == []
 
 
-async def test_many_batches_at_once_all_come_back(checker: Checker) -> None:
-    batch = [ImageCheck(png(20, 10), 20, 10, "png")] * 50
-    outcomes = await asyncio.gather(*(checker.check_many(batch) for _ in range(20)))
-    assert all(isinstance(outcome, ImageFacts) for outcomes_of_one in outcomes for outcome in outcomes_of_one)
+async def test_many_groups_at_once_all_come_back(checker: Checker) -> None:
+    outcomes = await asyncio.gather(*(checker.fit_many([fitting(png(20, 10))] * 50) for _ in range(20)))
+    assert all(isinstance(outcome, FittedImage) for outcomes_of_one in outcomes for outcome in outcomes_of_one)
 
 
 async def test_a_picture_that_burns_the_cpu_is_refused_and_its_neighbours_pass() -> None:
     checker = Checker(limits=Limits(memory=1 << 30, cpu_s=1))
-    good = ImageCheck(png(20, 10), 20, 10, "png")
-    outcomes = await checker.check_many([good, ImageCheck(scan_bomb(), 4096, 4096, "jpeg"), good])
+    good = fitting(png(20, 10))
+    outcomes = await checker.fit_many([good, ImageFit(scan_bomb(), 4096, 4096, "jpeg"), good])
     await checker.close()
     assert isinstance(outcomes[1], CorruptOutput)
     assert "limits" in str(outcomes[1])
-    assert isinstance(outcomes[0], ImageFacts)
+    assert isinstance(outcomes[0], FittedImage)
     assert outcomes[0] == outcomes[2]
 
 
@@ -120,8 +138,18 @@ async def test_a_picture_that_needs_more_memory_than_allowed_is_refused() -> Non
     file = BytesIO()
     Image.new("L", (6300, 6300)).convert("RGBA").save(file, "png")
     with pytest.raises(CorruptOutput):
-        await checker.check(ImageCheck(file.getvalue(), 6300, 6300, "png"))
-    assert (await checker.check(ImageCheck(png(20, 10), 20, 10, "png"))).width == 20
+        await checker.check(file.getvalue())
+    assert (await checker.check(png(20, 10))).width == 20
+    await checker.close()
+
+
+async def test_what_takes_too_long_is_refused_and_pictures_are_fitted_meanwhile() -> None:
+    checker = Checker(limits=Limits(memory=1 << 30, cpu_s=1))
+    slow = asyncio.create_task(checker.check(scan_bomb()))
+    assert isinstance((await checker.fit_many([fitting(png(20, 10))]))[0], FittedImage)
+    assert not slow.done()
+    with pytest.raises(CorruptOutput, match="limits"):
+        await slow
     await checker.close()
 
 
@@ -131,7 +159,7 @@ async def test_where_no_child_can_start_no_picture_is_blamed() -> None:
     checker = Checker()
     try:
         with pytest.raises(ChildrenFailed):
-            await checker.check(ImageCheck(png(20, 10), 20, 10, "png"))
+            await checker.check(png(20, 10))
     finally:
         spawn.set_executable(python)
         await checker.close()

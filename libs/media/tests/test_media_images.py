@@ -1,4 +1,4 @@
-"""Which bytes pass as the picture that was asked for, and why the others do not."""
+"""Which bytes pass as a picture, and why the others do not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from media import CorruptOutput, ImageFacts, Probe, Reason, check_image, probe
+from media import CorruptOutput, Facts, Probe, Reason, check_media, fit_image, probe
 
 FORMATS = ["png", "jpeg", "webp"]
 
@@ -36,10 +36,13 @@ def declared_png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(bytes(1000))) + png_chunk(b"IEND", b"")
 
 
-def refusal(data: bytes, width: int = 40, height: int = 30, image_format: str = "png") -> CorruptOutput:
+def refusal(data: bytes) -> CorruptOutput:
+    """Why it is refused, whether it is looked at or made to fit."""
     with pytest.raises(CorruptOutput) as caught:
-        check_image(data, width, height, image_format)
+        check_media(data)
     assert caught.value.code == "CORRUPT_OUTPUT"
+    with pytest.raises(CorruptOutput):
+        fit_image(data, 40, 30, "png", "crop")
     return caught.value
 
 
@@ -51,7 +54,7 @@ def test_a_whole_picture_passes_with_its_facts(image_format: str, from_file: boo
     if from_file:
         source = tmp_path / "picture"
         source.write_bytes(data)
-    assert check_image(source, 40, 30, image_format) == ImageFacts(f"image/{image_format}", 40, 30, len(data))
+    assert check_media(source) == Facts(f"image/{image_format}", len(data), width=40, height=30)
     assert probe(source) == Probe(image_format, 40, 30)
 
 
@@ -65,14 +68,15 @@ def test_the_header_says_what_the_decoder_finds(image_format: str, width: int, h
     }
     data = picture(width, height, image_format, **options[image_format])
     assert probe(data) == Probe(image_format, width, height)
-    assert check_image(data, width, height, image_format).size == len(data)
+    found = check_media(data)
+    assert (found.width, found.height, found.size) == (width, height, len(data))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "I;16"])
 def test_every_colour_mode_of_png_passes(mode: str) -> None:
     file = BytesIO()
     Image.new(mode, (40, 30)).save(file, "png")
-    assert check_image(file.getvalue(), 40, 30, "png").width == 40
+    assert check_media(file.getvalue()).width == 40
 
 
 def test_a_jpeg_with_long_metadata_is_still_measured() -> None:
@@ -85,12 +89,12 @@ def test_a_jpeg_with_long_metadata_is_still_measured() -> None:
     ("data", "reason", "words"),
     [
         (b"", Reason.EMPTY, "zero bytes"),
-        (b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>", Reason.NOT_AN_IMAGE, "HTML"),
-        (b'\n {"error": "expired"}', Reason.NOT_AN_IMAGE, "JSON"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", Reason.NOT_AN_IMAGE, "XML"),
-        (b"GIF89a" + bytes(40), Reason.NOT_AN_IMAGE, "GIF"),
-        (b"%PDF-1.7", Reason.NOT_AN_IMAGE, "PDF"),
-        (b"\x00\x01\x02", Reason.NOT_AN_IMAGE, "unknown"),
+        (b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>", Reason.NOT_MEDIA, "HTML"),
+        (b'\n {"error": "expired"}', Reason.NOT_MEDIA, "JSON"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", Reason.NOT_MEDIA, "XML"),
+        (b"GIF89a" + bytes(40), Reason.WRONG_FORMAT, "gif"),
+        (b"%PDF-1.7", Reason.NOT_MEDIA, "PDF"),
+        (b"\x00\x01\x02", Reason.NOT_MEDIA, "unknown"),
         (b"\x89PNG\r\n\x1a\n", Reason.UNDECODABLE, "header"),
         (b"\xff\xd8\xff", Reason.UNDECODABLE, "header"),
         (b"RIFF\x00\x00\x00\x00WEBPVP8 ", Reason.UNDECODABLE, ""),
@@ -110,7 +114,7 @@ def test_a_truncated_picture_is_refused(image_format: str, share: float) -> None
     file = BytesIO()
     noise.save(file, image_format)
     data = file.getvalue()[: int(len(file.getvalue()) * share)]
-    assert refusal(data, 300, 200, image_format).reason is Reason.UNDECODABLE
+    assert refusal(data).reason in {Reason.UNDECODABLE, Reason.CUT_OFF}
 
 
 @settings(max_examples=100, deadline=None)
@@ -123,36 +127,23 @@ def test_no_flipped_bit_of_a_png_goes_unnoticed(data: st.DataObject) -> None:
     refusal(bytes(flipped))
 
 
-@pytest.mark.parametrize(("width", "height"), [(41, 30), (40, 29), (30, 40)])
-def test_another_size_than_asked_is_refused(width: int, height: int) -> None:
-    error = refusal(picture(width, height))
-    assert error.reason is Reason.WRONG_SIZE
-    assert str(error) == f"{width}x{height} pixels, but 40x30 were asked for"
-
-
-def test_another_format_than_asked_is_refused() -> None:
-    error = refusal(picture(40, 30, "jpeg"))
-    assert error.reason is Reason.WRONG_FORMAT
-    assert str(error) == "jpeg, but png was asked for"
-
-
 @pytest.mark.parametrize(("width", "height"), [(30_000, 30_000), (2**31 - 1, 2**31 - 1), (40_000_001, 1)])
-def test_a_bomb_is_refused_by_its_header_also_when_its_size_was_asked_for(width: int, height: int) -> None:
-    error = refusal(declared_png(width, height), width, height)
+def test_a_bomb_is_refused_by_its_header(width: int, height: int) -> None:
+    error = refusal(declared_png(width, height))
     assert error.reason is Reason.TOO_LARGE
     with pytest.raises(CorruptOutput):
         probe(declared_png(width, height))
 
 
 def test_a_header_that_the_pixels_contradict_is_refused() -> None:
-    assert refusal(declared_png(4000, 4000), 4000, 4000).reason is Reason.UNDECODABLE
+    assert refusal(declared_png(4000, 4000)).reason is Reason.UNDECODABLE
 
 
 def test_more_bytes_than_allowed_are_not_decoded(tmp_path: Path) -> None:
     path = tmp_path / "picture"
     path.write_bytes(picture(40, 30))
     with pytest.raises(CorruptOutput) as caught:
-        check_image(path, 40, 30, "png", max_bytes=50)
+        check_media(path, max_bytes=50)
     assert caught.value.reason is Reason.TOO_LARGE
 
 
@@ -161,22 +152,22 @@ def test_an_animation_is_not_a_picture(image_format: str) -> None:
     frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue")]
     file = BytesIO()
     frames[0].save(file, image_format, save_all=True, append_images=frames[1:])
-    assert refusal(file.getvalue(), image_format=image_format).reason is Reason.ANIMATED
+    assert refusal(file.getvalue()).reason is Reason.ANIMATED
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
 def test_bytes_after_the_end_are_tolerated(image_format: str) -> None:
     data = picture(40, 30, image_format) + b"<script>alert(1)</script>"
-    assert check_image(data, 40, 30, image_format).mime == f"image/{image_format}"
+    assert check_media(data).mime == f"image/{image_format}"
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from([b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF1234WEBP", b""]), st.binary(max_size=200))
-def test_whatever_comes_it_is_a_picture_or_a_named_refusal(magic: bytes, rest: bytes) -> None:
+def test_whatever_comes_it_is_media_or_a_named_refusal(magic: bytes, rest: bytes) -> None:
     with suppress(CorruptOutput):
-        assert check_image(magic + rest, 1, 1, "png").size == len(magic + rest)
+        assert check_media(magic + rest).size == len(magic + rest)
 
 
 def test_a_file_that_is_not_there_is_no_fault_of_the_picture(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        check_image(tmp_path / "nothing", 40, 30, "png")
+        check_media(tmp_path / "nothing")

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from media import check_image
+from media import check_media
 from provider_worker.adapters.sandbox.drawing.canvas import Canvas, Picture
 from provider_worker.adapters.sandbox.drawing.colours import luminance, named_in, palette_of, parse, to_lab
 from provider_worker.adapters.sandbox.drawing.lettering import Place, extent, fitted, lettered, spoken
@@ -53,13 +53,14 @@ def test_dimensions_of_what_is_drawn_match_what_was_asked(
     width: int, height: int, seed: int, name: str, headline: str, image_format: str
 ) -> None:
     data = drawn(Brief(width, height, seed, brand(name), headline, image_format))
-    facts = check_image(data, width, height, image_format)
-    assert (facts.width, facts.height) == (width, height)
+    facts = check_media(data)
+    assert (facts.mime, facts.width, facts.height) == (f"image/{image_format}", width, height)
 
 
 @pytest.mark.parametrize(("width", "height"), [*NAMED_SIZES, (4096, 16), (16, 4096)])
 def test_the_named_sizes_and_the_extremes_are_exact(width: int, height: int) -> None:
-    check_image(drawn(Brief(width, height, 7, brand("neon"), "Neon Nights")), width, height, "png")
+    facts = check_media(drawn(Brief(width, height, 7, brand("neon"), "Neon Nights")))
+    assert (facts.mime, facts.width, facts.height) == ("image/png", width, height)
 
 
 @pytest.mark.parametrize("scene", scenes(), ids=lambda scene: scene.__name__)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from media import CorruptOutput, check_image
+from media import CorruptOutput, check_media
 from provider_worker.adapters.interface import (
     ErrorCode,
     GenerationRequest,
@@ -83,7 +83,8 @@ async def test_a_submit_ends_with_a_paid_picture_of_the_asked_size(
     assert (status.cost.amount_micros, status.cost.currency, status.cost.basis) == (40_000, "USD", "reported")
     assert status.cost.amount_micros == either.estimate(wish()).amount_micros
     data = await bytes_of(either, status)
-    assert check_image(data, *size, "png").mime == status.artifacts[0].mime
+    found = check_media(data)
+    assert (found.width, found.height, found.mime) == (*size, status.artifacts[0].mime)
     assert read_bill(tmp_path).amount_micros == 40_000
 
 
@@ -92,7 +93,8 @@ async def test_every_format_it_declares_is_delivered(drawing_provider: ProviderA
     [capability] = drawing_provider.capabilities()
     assert image_format in capability.formats
     data = await bytes_of(drawing_provider, await submitted(drawing_provider, wish(format=image_format)))
-    assert check_image(data, 64, 48, image_format).width == 64
+    found = check_media(data)
+    assert (found.width, found.height, found.mime) == (64, 48, f"image/{image_format}")
 
 
 async def test_the_same_reference_gives_the_same_picture_and_is_paid_once(
@@ -198,7 +200,7 @@ async def test_a_provider_that_fails_twice_answers_the_third_time(provider: Prov
 async def test_a_corrupt_picture_is_paid_and_does_not_pass_the_check(provider: ProviderAdapter, tmp_path: Path) -> None:
     status = await submitted(provider, wish("a fox [[sim:corrupt]]"))
     with pytest.raises(CorruptOutput):
-        check_image(await bytes_of(provider, status), 64, 48, "png")
+        check_media(await bytes_of(provider, status))
     assert read_bill(tmp_path).count == 1
 
 

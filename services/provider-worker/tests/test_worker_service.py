@@ -19,7 +19,7 @@ import pytest
 from confluent_kafka import Consumer, Producer
 
 from chassis.http import Context, context_headers
-from media import check_image
+from media import check_media
 from provider_worker.adapters.sandbox import read_bill
 from schemas.cloudevents import CloudEvent, decode, encode
 from schemas.events import BY_TYPE, CostReserved, GenerationCompleted, GenerationQuoted, GenerationStarted
@@ -140,7 +140,8 @@ async def test_prompts_become_pictures_on_the_real_kafka(
         if isinstance(event.data, GenerationCompleted):
             [output] = event.data.outputs
             data = (tmp_path / "objects" / output.staged_key).read_bytes()
-            check_image(data, output.width or 0, output.height or 0, "png")
+            found = check_media(data)
+            assert (found.mime, found.width, found.height) == ("image/png", output.width, output.height)
             sizes[event.data.item] = (output.width, output.height)
     assert sizes == {1: (320, 180), 2: (200, 100)}
     bill = read_bill(tmp_path / "sandbox")

@@ -1,0 +1,163 @@
+"""Whole videos: every frame and every sample decoded, and held against what the file itself declares.
+
+The demuxer is named, never guessed: others of them read playlists, and open what stands in these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from io import BytesIO
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from media.errors import CorruptOutput, Reason, in_short
+from media.facts import Facts
+
+_DEMUXERS = {"video/mp4": "mov", "video/webm": "matroska"}
+# What browsers play; a file may name any decoder there is, and some of them are seldom looked at.
+_DECODERS = {"h264", "hevc", "mpeg4", "vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d", "libaom-av1"}
+_SOUNDS = {"aac", "mp3", "mp3float", "opus", "libopus", "vorbis", "libvorbis", "flac", "ac3", "pcm_s16le"}
+MOST_FRAME_PIXELS = 4096 * 2304
+"""More than any provider makes; a decoder keeps up to 17 frames of 1.5 bytes a pixel."""
+_SLACK = Fraction(1, 4)
+"""So many seconds, or one part in twenty, may a container declare more than its frames take."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What came out of the decoders so far; times in seconds, `sound_end` of the last sample."""
+
+    frames: int = 0
+    samples: int = 0
+    start: Fraction | None = None
+    end: Fraction = Fraction(0)
+    sound_end: Fraction = Fraction(0)
+
+
+def video_facts(data: bytes, mime: str) -> Facts:
+    """Decode a whole MP4 or WebM; raises `CorruptOutput`, also where there is not one frame."""
+    if mime == "video/webm":
+        _webm_end(data)
+    try:
+        with av.open(BytesIO(data), "r", format=_DEMUXERS[mime]) as container:
+            facts = _facts(container, mime, len(data))
+    except (CorruptOutput, MemoryError):
+        raise
+    except Exception as error:  # PyAV has its own, FFmpeg's numbers become others; all of them mean the same here
+        raise CorruptOutput(Reason.UNDECODABLE, f"cannot be decoded: {in_short(error)}") from None
+    return facts
+
+
+def _facts(container: InputContainer, mime: str, size: int) -> Facts:
+    stream = _picture_track(container)
+    seen = _decoded(container, stream)
+    if not seen.frames or seen.start is None:
+        raise CorruptOutput(Reason.SILENT, "a video without a frame")
+    duration = seen.end - seen.start
+    _compare(container, stream, seen, duration)
+    return Facts(
+        mime,
+        size,
+        width=stream.codec_context.width,
+        height=stream.codec_context.height,
+        duration_s=round(float(duration), 3),
+        frames=seen.frames,
+        fps=round(float(seen.frames / duration), 3) if duration else None,
+        has_audio=seen.samples > 0,
+    )
+
+
+def _picture_track(container: InputContainer) -> VideoStream:
+    """The one track of pictures, with decoders in this thread alone."""
+    pictures, sounds = container.streams.video, container.streams.audio
+    if len(pictures) != 1:
+        raise CorruptOutput(Reason.SILENT, f"{len(pictures)} tracks of pictures, but one was asked for")
+    for stream, known in ((pictures[0], _DECODERS), *((sound, _SOUNDS) for sound in sounds)):
+        context = stream.codec_context
+        if context is None or context.name not in known:
+            name = "something unknown" if context is None else context.name
+            raise CorruptOutput(Reason.UNDECODABLE, f"a track in {name}, which browsers do not play")
+        context.thread_count = 1
+        context.options = {"err_detect": "explode"}
+    _see_size(pictures[0].codec_context.width, pictures[0].codec_context.height)
+    return pictures[0]
+
+
+def _see_size(width: int, height: int) -> None:
+    if width < 1 or height < 1:
+        raise CorruptOutput(Reason.UNDECODABLE, f"declares {width}x{height} pixels")
+    if width * height > MOST_FRAME_PIXELS:
+        raise CorruptOutput(Reason.TOO_LARGE, f"declares {width}x{height} pixels, {MOST_FRAME_PIXELS} are allowed")
+
+
+def _decoded(container: InputContainer, stream: VideoStream) -> _Seen:
+    seen = _Seen()
+    size = (stream.codec_context.width, stream.codec_context.height)
+    for frame in _frames(container, stream):
+        if not isinstance(frame, av.VideoFrame):
+            seen.samples += frame.samples
+            seen.sound_end = max(seen.sound_end, _end(frame, Fraction(frame.samples, frame.sample_rate)))
+            continue
+        if frame.is_corrupt:
+            raise CorruptOutput(Reason.UNDECODABLE, f"frame {seen.frames + 1} is damaged")
+        if (frame.width, frame.height) != size:
+            raise CorruptOutput(Reason.UNDECODABLE, "the size changes within the video")
+        seen.frames += 1
+        at = _end(frame, Fraction(0))
+        seen.start = at if seen.start is None else min(seen.start, at)
+        seen.end = max(seen.end, _end(frame, (frame.duration or 0) * (frame.time_base or Fraction(0))))
+    return seen
+
+
+def _end(frame: av.VideoFrame | av.AudioFrame, duration: Fraction) -> Fraction:
+    if frame.pts is None or frame.time_base is None:
+        raise CorruptOutput(Reason.UNDECODABLE, "nobody knows when a frame is shown")
+    return frame.pts * frame.time_base + duration
+
+
+def _frames(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame | av.AudioFrame]:
+    for packet in container.demux(stream, *container.streams.audio):
+        if packet.is_corrupt:
+            raise CorruptOutput(Reason.UNDECODABLE, "a packet is damaged")
+        for frame in packet.decode():
+            if isinstance(frame, av.VideoFrame | av.AudioFrame):
+                yield frame
+
+
+def _compare(container: InputContainer, stream: VideoStream, seen: _Seen, duration: Fraction) -> None:
+    """A file whose index stands in front can lose its end and still open."""
+    if seen.frames < stream.frames:
+        raise CorruptOutput(Reason.CUT_OFF, f"the video is cut off: {seen.frames} of {stream.frames} frames")
+    declared, found = _lengths(container, stream, seen, duration)
+    if declared - found > max(_SLACK, declared / 20):
+        raise CorruptOutput(Reason.CUT_OFF, f"the video is cut off: {float(found):.2f} of {float(declared):.2f} s")
+
+
+def _lengths(
+    container: InputContainer, stream: VideoStream, seen: _Seen, duration: Fraction
+) -> tuple[Fraction, Fraction]:
+    """What is declared in seconds, 0 where nothing is, and what there is of it: a WebM speaks of its longest track."""
+    if stream.duration and stream.time_base:
+        return stream.duration * stream.time_base, duration
+    return Fraction(container.duration or 0, av.time_base), max(seen.end, seen.sound_end)
+
+
+def _webm_end(data: bytes) -> None:
+    """The segment is as long as it says (RFC 8794); one that was written as a stream says nothing."""
+    try:
+        body = 5 + (data[4] & 0x7F if data[4] & 0x80 else int.from_bytes(data[4:12], "big") & ((1 << 56) - 1))
+        if not data[4] & 0x80:
+            body += 7
+        if data[body : body + 4] != b"\x18\x53\x80\x67":
+            return
+        first = data[body + 4]
+        width = 9 - first.bit_length()
+        length = int.from_bytes(data[body + 4 : body + 4 + width], "big") & ((1 << 7 * width) - 1)
+    except IndexError:
+        raise CorruptOutput(Reason.CUT_OFF, "the video ends within its header") from None
+    if length != (1 << 7 * width) - 1 and body + 4 + width + length > len(data):
+        raise CorruptOutput(Reason.CUT_OFF, f"the video is cut off: {len(data) - body} of {length} bytes")
