@@ -69,9 +69,9 @@ def _makes(provider: Mapping[str, Any]) -> str:
 
 
 def _prices(provider: Mapping[str, Any]) -> str:
-    return ", ".join(_price(price) for price in provider["prices"])
+    return ", ".join(_price(price, provider["model"]) for price in provider["prices"])
 
 
-def _price(price: Mapping[str, Any]) -> str:
-    facts = " ".join(price["facts"].values())
+def _price(price: Mapping[str, Any], model: str | None) -> str:
+    facts = " ".join(value for value in price["facts"].values() if value != model)
     return f"{price['usd']}/{price['unit']}" + (f" ({facts})" if facts else "")

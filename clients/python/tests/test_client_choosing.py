@@ -38,7 +38,12 @@ def provider(name: str, *kinds: str, why_not: str | None = None, health: str = "
 
 PROVIDERS = [
     provider("sandbox", "image", prices=[{"unit": "image", "usd": "0.04", "facts": {}}], model="sandbox-image-1"),
-    provider("gemini_omni", "video", prices=[{"unit": "second", "usd": "0.10", "facts": {"resolution": "720p"}}]),
+    provider(
+        "gemini_omni",
+        "video",
+        model="omni-1",
+        prices=[{"unit": "second", "usd": "0.10", "facts": {"model": "omni-1", "resolution": "720p"}}],
+    ),
     provider("elevenlabs", "sfx", "music", health="closed", why_not="the account has no money"),
     provider("veo", "video", health="disabled", why_not="GEMINI_API_KEY is not set"),
 ]
@@ -144,7 +149,7 @@ def test_providers_are_listed_with_what_they_make_and_why_they_cannot_be_used(ty
     assert [line.split("\t") for line in done.out.splitlines()] == [
         ["provider", "state", "makes (at once)", "model", "price in USD"],
         ["sandbox", "ok", "image (2)", "sandbox-image-1", "0.04/image"],
-        ["gemini_omni", "ok", "video (2)", "", "0.10/second (720p)"],
+        ["gemini_omni", "ok", "video (2)", "omni-1", "0.10/second (720p)"],
         ["elevenlabs", "closed: the account has no money", "sfx (2), music (2)", "", ""],
         ["veo", "disabled: GEMINI_API_KEY is not set", "video (2)", "", ""],
     ]

@@ -18,7 +18,7 @@ from chassis.service import Service
 from media import Checker
 from objects import FolderStore, StorageError
 from provider_worker import operating
-from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.config import Price, ProviderConfig
 from provider_worker.adapters.interface import ProviderAdapter, ProviderError
 from provider_worker.adapters.registry import Make, maker_of
 from provider_worker.adapters.sandbox import BillError, SandboxProvider, SandboxSettings
@@ -244,6 +244,12 @@ def _facts_of(
         why_not=routes.disabled.get(name) or (None if uses else "no route uses it"),
         account_limit=account.concurrency if account else None,
         capabilities=provider.capabilities() if provider else (),
-        prices=config.prices.entries if config else (),
+        prices=[price for price in config.prices.entries if _applies(price, config)] if config else (),
         why_closed=partial(why_closed, name),
     )
+
+
+def _applies(price: Price, config: ProviderConfig) -> bool:
+    """Whether anything that is asked of the provider as it is configured can have this price."""
+    given = {**config.options, "model": config.model}
+    return all(str(given[name]) == value for name, value in price.facts.items() if name in given)

@@ -27,16 +27,27 @@ price_version: "2026-11-20"
 currency: USD
 providers:
   sandbox: {adapter: sandbox, model: sandbox-image-1}
+  openai:
+    adapter: openai_images
+    model: gpt-image-2
+    base_url: "https://openai.test"
+    api_key_env: ELEVEN_KEY
+    options: {quality: medium}
   eleven:
     {adapter: elevenlabs, base_url: "https://eleven.test", api_key_env: ELEVEN_KEY, limits: {concurrency: 4}}
   gemini: {adapter: gemini_image, model: gemini-2.5-flash-image, base_url: "https://gemini.test", api_key_env: NO_KEY}
   spare: {adapter: elevenlabs, base_url: "https://eleven.test", api_key_env: ELEVEN_KEY}
 routes:
   - {kind: image, use: [gemini], otherwise: [sandbox], per_tenant: 5, timeout_s: 60}
+  - {kind: texture, use: [openai], per_tenant: 1, timeout_s: 60}
   - {kind: music, use: [eleven], per_tenant: 2, timeout_s: 60}
 prices:
   - {provider: sandbox, unit: image, usd: "0.04"}
   - {provider: gemini, unit: image, usd: "0.039"}
+  - {provider: openai, unit: image, quality: low, usd: "0.006"}
+  - {provider: openai, unit: image, quality: medium, usd: "0.053"}
+  - {provider: openai, unit: image, quality: medium, model: gpt-image-3, usd: "0.1"}
+  - {provider: openai, unit: image, quality: medium, size: 1024x1024, usd: "0.05"}
   - {provider: eleven, unit: minute, kind: music, usd: "0.3"}
 """
 
@@ -75,7 +86,7 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str
 async def test_every_provider_is_shown_with_what_it_makes_and_costs_and_why_not(environ: Mapping[str, str]) -> None:
     known = await asked(build(read(Settings, environ)).internal)
 
-    assert list(known) == ["sandbox", "eleven", "gemini", "spare"]
+    assert list(known) == ["sandbox", "openai", "eleven", "gemini", "spare"]
     music = known["eleven"]
     [ability] = music.pop("makes")
     assert music == {
@@ -103,6 +114,17 @@ async def test_every_provider_is_shown_with_what_it_makes_and_costs_and_why_not(
         ["image"],
         {"per_tenant": {"image": 3}, "account": None},
     )
+
+
+async def test_a_provider_is_shown_with_the_prices_that_it_can_cost_as_it_is_configured(
+    environ: Mapping[str, str],
+) -> None:
+    known = await asked(build(read(Settings, environ)).internal)
+
+    assert known["openai"]["prices"] == [
+        {"unit": "image", "usd": "0.053", "facts": {"quality": "medium"}},
+        {"unit": "image", "usd": "0.05", "facts": {"quality": "medium", "size": "1024x1024"}},
+    ]
 
 
 async def test_a_provider_that_cannot_be_used_says_why(environ: Mapping[str, str]) -> None:
