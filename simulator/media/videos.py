@@ -33,7 +33,7 @@ def video(width: int, height: int, duration_s: float, *, seed: int, audible: boo
 
 def filmed(mime: str, seed: int, params: Mapping[str, Any]) -> bytes:
     """The file. There is one form of it, whatever `mime` says."""
-    luck = random.Random(seed)  # noqa: S311 - a film, no secret
+    luck = random.Random(seed)  # noqa: S311 - a video, no secret
     width, height, duration = int(params["width"]), int(params["height"]), float(params["duration_s"])
     out = BytesIO()
     with av.open(out, "w", format="mp4", options={"fflags": "+bitexact"}) as container:

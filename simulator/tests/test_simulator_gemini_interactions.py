@@ -1,4 +1,4 @@
-"""Films and music of Interactions by the vendor's own client: what it gets, what it raises, what it is told."""
+"""Videos and music of Interactions by the vendor's own client: what it gets, what it raises, what it is told."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ with warnings.catch_warnings():
     from google.genai._interactions import APIStatusError, BadRequestError, NotFoundError, RateLimitError
 
 OMNI = "gemini-omni-1.1-flash"
-FILM = {"type": "video", "delivery": "uri", "aspect_ratio": "16:9", "resolution": "360p", "duration": "3s"}
+VIDEO = {"type": "video", "delivery": "uri", "aspect_ratio": "16:9", "resolution": "360p", "duration": "3s"}
 PICTURE = base64.b64encode(b"a picture").decode()
 NOBODY = "v1nobody"
 
@@ -37,8 +37,8 @@ def client(simulator: RunningSimulator) -> Iterator[genai.Client]:
         yield made
 
 
-def film(client: genai.Client, tag: str = "", **more: Any) -> Any:
-    given: dict[str, Any] = {"model": OMNI, "response_format": FILM, "background": True, **more}
+def created(client: genai.Client, tag: str = "", **more: Any) -> Any:
+    given: dict[str, Any] = {"model": OMNI, "response_format": VIDEO, "background": True, **more}
     return client.interactions.create(input=f"A fox [[sim:{tag}]]" if tag else "A fox", **given)
 
 
@@ -54,10 +54,10 @@ def slowly(simulator: RunningSimulator) -> None:
     simulator.post("settings", provider="gemini_interactions", queued_s=[5, 5], running_s=[5, 5])
 
 
-def test_a_film_is_made_in_the_background_and_downloaded_with_the_key(
+def test_a_video_is_made_in_the_background_and_downloaded_with_the_key(
     client: genai.Client, simulator: RunningSimulator
 ) -> None:
-    made = film(client, labels={"reference": "attempt-1", "tenant": "acme"})
+    made = created(client, labels={"reference": "attempt-1", "tenant": "acme"})
     found = client.interactions.get(made.id).output_video
     assert found is not None
     data = downloaded(client, found.uri or "")
@@ -70,7 +70,7 @@ def test_a_film_is_made_in_the_background_and_downloaded_with_the_key(
 
 
 def test_the_download_leads_to_an_address_without_the_key(client: genai.Client, simulator: RunningSimulator) -> None:
-    found = client.interactions.get(film(client).id).output_video
+    found = client.interactions.get(created(client).id).output_video
     assert found is not None
     answer = simulator.http.get(found.uri or "", headers={"x-goog-api-key": "sim-gemini"})
     assert answer.status_code == 302
@@ -80,7 +80,7 @@ def test_the_download_leads_to_an_address_without_the_key(client: genai.Client, 
 
 def test_an_interaction_walks_from_its_start_to_its_end(client: genai.Client, simulator: RunningSimulator) -> None:
     slowly(simulator)
-    made, seen = film(client), []
+    made, seen = created(client), []
     for _ in range(3):
         found = client.interactions.get(made.id)
         seen.append((found.status, found.output_video is not None))
@@ -89,17 +89,17 @@ def test_an_interaction_walks_from_its_start_to_its_end(client: genai.Client, si
 
 
 def test_without_the_background_the_answer_is_the_end(client: genai.Client) -> None:
-    made = film(client, background=False, response_format={**FILM, "delivery": "inline"})
+    made = created(client, background=False, response_format={**VIDEO, "delivery": "inline"})
     assert made.status == "completed"
     assert base64.b64decode(made.output_video.data)[4:8] == b"ftyp"
 
 
-def test_a_film_may_stand_upright_and_begin_with_a_picture(client: genai.Client, simulator: RunningSimulator) -> None:
+def test_a_video_may_stand_upright_and_begin_with_a_picture(client: genai.Client, simulator: RunningSimulator) -> None:
     contents = [
         {"type": "image", "data": PICTURE, "mime_type": "image/png"},
         {"type": "text", "text": "It begins to run"},
     ]
-    given: Any = {"response_format": {**FILM, "aspect_ratio": "9:16"}, "input": contents}
+    given: Any = {"response_format": {**VIDEO, "aspect_ratio": "9:16"}, "input": contents}
     made: Any = client.interactions.create(model=OMNI, **given)
     assert made.output_video is not None
     with av.open(BytesIO(downloaded(client, made.output_video.uri or "")), "r") as file:
@@ -139,14 +139,14 @@ def test_previews_of_lyria_answer_in_the_older_form(simulator: RunningSimulator)
 def test_a_refusal_is_completed_with_words_alone_and_costs_nothing(
     client: genai.Client, simulator: RunningSimulator, tag: str
 ) -> None:
-    found = client.interactions.get(film(client, tag).id)
+    found = client.interactions.get(created(client, tag).id)
     assert (found.status, found.output_video) == ("completed", None)
     assert found.output_text
     assert simulator.bill()["lines"] == []
 
 
 def test_a_failure_is_a_status_and_costs_nothing(client: genai.Client, simulator: RunningSimulator) -> None:
-    found = client.interactions.get(film(client, "fail").id)
+    found = client.interactions.get(created(client, "fail").id)
     assert (found.status, [error.code for error in found.errors or ()]) == ("failed", ["internal_error"])
     assert simulator.bill()["lines"] == []
 
@@ -164,36 +164,36 @@ def test_an_error_is_raised_with_its_code(
     client: genai.Client, simulator: RunningSimulator, tag: str, raised: type[Exception], words: str
 ) -> None:
     with pytest.raises(raised, match=words):
-        film(client, tag)
+        created(client, tag)
     assert simulator.bill()["lines"] == []
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"response_format": {**FILM, "duration": "2s"}},
-        {"response_format": {**FILM, "duration": "11s"}},
-        {"response_format": {**FILM, "aspect_ratio": "1:1"}},
-        {"response_format": {**FILM, "resolution": "8k"}},
+        {"response_format": {**VIDEO, "duration": "2s"}},
+        {"response_format": {**VIDEO, "duration": "11s"}},
+        {"response_format": {**VIDEO, "aspect_ratio": "1:1"}},
+        {"response_format": {**VIDEO, "resolution": "8k"}},
         {"labels": {"Reference": "a1"}},
         {"labels": {"reference": "a" * 64}},
     ],
 )
 def test_what_cannot_be_made_is_refused(client: genai.Client, wrong: dict[str, Any]) -> None:
     with pytest.raises(BadRequestError):
-        film(client, **wrong)
+        created(client, **wrong)
 
 
 def test_a_model_and_an_interaction_that_are_not_there(client: genai.Client) -> None:
     with pytest.raises(NotFoundError):
-        film(client, model="gemini-omni-9")
+        created(client, model="gemini-omni-9")
     with pytest.raises(BadRequestError, match="Invalid interaction name"):
         client.interactions.get(NOBODY)
 
 
 def test_what_runs_is_cancelled_and_what_has_ended_is_not(client: genai.Client, simulator: RunningSimulator) -> None:
     slowly(simulator)
-    queued, running = film(client), film(client)
+    queued, running = created(client), created(client)
     assert client.interactions.cancel(queued.id).status == "cancelled"
     simulator.advance(6)
     assert client.interactions.cancel(running.id).status == "cancelled"
@@ -203,15 +203,15 @@ def test_what_runs_is_cancelled_and_what_has_ended_is_not(client: genai.Client, 
 
 
 def test_what_was_deleted_is_not_there(client: genai.Client) -> None:
-    made = film(client)
+    made = created(client)
     client.interactions.delete(made.id)
     with pytest.raises(BadRequestError, match="Invalid interaction name"):
         client.interactions.get(made.id)
 
 
-def test_a_film_is_kept_for_two_days(client: genai.Client, simulator: RunningSimulator) -> None:
+def test_a_video_is_kept_for_two_days(client: genai.Client, simulator: RunningSimulator) -> None:
     simulator.post("clock", speed=0)
-    found = client.interactions.get(film(client).id).output_video
+    found = client.interactions.get(created(client).id).output_video
     assert found is not None
     simulator.advance(2 * 86_400 - 1)
     assert downloaded(client, found.uri or "")
@@ -224,7 +224,7 @@ def test_a_callback_says_what_has_ended_and_brings_back_what_was_given_along(
     client: genai.Client, simulator: RunningSimulator, customer: Customer
 ) -> None:
     config = {"uris": [customer.url("attempt-1")], "user_metadata": {"reference": "attempt-1"}}
-    made = film(client, webhook_config=config)
+    made = created(client, webhook_config=config)
     _, body = customer.next()
     assert (body["type"], body["data"], body["user_metadata"]) == (
         "interaction.completed",
@@ -232,7 +232,7 @@ def test_a_callback_says_what_has_ended_and_brings_back_what_was_given_along(
         {"reference": "attempt-1"},
     )
     assert simulator.bill()["lines"][0]["reference"] == "attempt-1"
-    film(client, "fail", webhook_config=config)
+    created(client, "fail", webhook_config=config)
     _, failed = customer.next()
     assert (failed["type"], failed["data"]["error_code"]) == ("interaction.failed", "internal_error")
 
@@ -242,7 +242,7 @@ def test_a_registered_address_is_called_and_its_secret_proves_it(
     client: genai.Client, customer: Customer, tag: str, believed: bool
 ) -> None:
     registered = client.webhooks.create(uri=customer.url("a1"), subscribed_events=["interaction.completed"])
-    film(client, tag)
+    created(client, tag)
     headers, body = customer.got.get(timeout=10)
     assert json.loads(body)["type"] == "interaction.completed"
     assert signed(registered.new_signing_secret or "", headers, body) is believed
@@ -260,4 +260,4 @@ def signed(secret: str, headers: dict[str, str], body: bytes) -> bool:
     ("tag", "seen"), [("status:unknown", "contemplating"), ("status:back", "queued"), ("status:extra", "completed")]
 )
 def test_a_question_may_be_answered_oddly(client: genai.Client, tag: str, seen: str) -> None:
-    assert client.interactions.get(film(client, tag).id).status == seen
+    assert client.interactions.get(created(client, tag).id).status == seen

@@ -37,7 +37,7 @@ def sample(done: Any) -> str:
 
 
 @pytest.mark.parametrize(("ratio", "size"), [("16:9", (1280, 720)), ("9:16", (720, 1280))])
-def test_a_film_has_the_shape_and_the_length_asked_for(
+def test_a_video_has_the_shape_and_the_length_asked_for(
     api: httpx.Client, simulator: RunningSimulator, ratio: str, size: tuple[int, int]
 ) -> None:
     answer = api.get(sample(operation(api, aspectRatio=ratio)), follow_redirects=True)
@@ -68,7 +68,7 @@ def test_an_operation_is_not_done_until_it_is(api: httpx.Client, simulator: Runn
 
 
 @pytest.mark.parametrize("tag", ["policy", "policy:output"])
-def test_what_policy_filters_is_done_without_a_film_and_costs_nothing(
+def test_what_policy_filters_is_done_without_a_video_and_costs_nothing(
     api: httpx.Client, simulator: RunningSimulator, tag: str
 ) -> None:
     answer = operation(api, tag)["response"]["generateVideoResponse"]
@@ -100,7 +100,7 @@ def test_what_cannot_be_made_is_refused(api: httpx.Client, given: dict[str, Any]
     assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
 
 
-def test_large_films_are_made_at_eight_seconds(api: httpx.Client, simulator: RunningSimulator) -> None:
+def test_large_videos_are_made_at_eight_seconds(api: httpx.Client, simulator: RunningSimulator) -> None:
     assert asked(api, resolution="1080p", durationSeconds=8).status_code == 200
     assert simulator.bill()["lines"][0]["units"] == {"second": 8}
 
@@ -121,7 +121,7 @@ def test_errors_have_the_body_that_pictures_have(api: httpx.Client, simulator: R
     assert simulator.bill()["lines"] == []
 
 
-def test_pictures_keep_their_place_beside_films(api: httpx.Client, simulator: RunningSimulator) -> None:
+def test_pictures_keep_their_place_beside_videos(api: httpx.Client, simulator: RunningSimulator) -> None:
     body = {"contents": [{"parts": [{"text": "A fox"}]}]}
     assert api.post("/models/gemini-2.5-flash-image:generateContent", json=body).status_code == 200
     asked(api)

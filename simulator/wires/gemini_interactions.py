@@ -1,4 +1,4 @@
-"""Interactions beside Gemini's pictures: films of Omni and music of Lyria, and the callbacks about them.
+"""Interactions beside Gemini's pictures: videos of Omni and music of Lyria, and the callbacks about them.
 
 Rules: providers §1b and §2b. What policy refuses is completed with words alone. A name that is not there is a 400. The
 previews of Lyria answer with `outputs` where all others have `steps`, as the vendor's client knows. Of several callback

@@ -12,10 +12,10 @@ from simulator.media.sounds import sound
 from simulator.media.videos import video
 from simulator.refusals import Reason, Refused
 
-# The longest film in seconds, and millionths of a USD for a second by resolution.
-_FILMS = {"gemini-omni-flash-preview": 10, "gemini-omni-1.1-flash": 10, "gemini-omni-1.2-flash": 15}
-_SHORTEST_FILM_S = 3
-_DEFAULT_FILM_S = 8
+# The longest video in seconds, and millionths of a USD for a second by resolution.
+_VIDEOS = {"gemini-omni-flash-preview": 10, "gemini-omni-1.1-flash": 10, "gemini-omni-1.2-flash": 15}
+_SHORTEST_VIDEO_S = 3
+_DEFAULT_VIDEO_S = 8
 _PER_SECOND = {"360p": 50_000, "720p": 100_000, "1080p": 150_000, "4k": 300_000}
 _LONG_EDGE = {"360p": 640, "720p": 1280, "1080p": 1920, "4k": 3840}
 # Millionths of a USD for a piece of music.
@@ -37,8 +37,8 @@ def made_of(body: Mapping[str, Any]) -> Made:
     form = form[0] if isinstance(form, list) and form else form
     if not isinstance(form, dict):
         raise Refused(Reason.INVALID, "response_format must be an object")
-    if model in _FILMS:
-        output, charge = _film(str(model), prompt, form)
+    if model in _VIDEOS:
+        output, charge = _video(str(model), prompt, form)
     elif model in _MUSIC:
         output, charge = _music(str(model), prompt, form)
     else:
@@ -78,13 +78,13 @@ def _flat(contents: list[Any]) -> Iterator[Any]:
             yield one
 
 
-def _film(model: str, prompt: str, form: Mapping[str, Any]) -> tuple[Output, Charge]:
+def _video(model: str, prompt: str, form: Mapping[str, Any]) -> tuple[Output, Charge]:
     if form.get("type", "video") != "video":
         raise Refused(Reason.INVALID, f"{model} makes videos")
-    duration, resolution = form.get("duration", f"{_DEFAULT_FILM_S}s"), form.get("resolution", "720p")
+    duration, resolution = form.get("duration", f"{_DEFAULT_VIDEO_S}s"), form.get("resolution", "720p")
     found = _SECONDS.fullmatch(str(duration))
-    if found is None or not _SHORTEST_FILM_S <= int(found[1]) <= _FILMS[model]:
-        raise Refused(Reason.INVALID, f"duration must be from {_SHORTEST_FILM_S}s to {_FILMS[model]}s")
+    if found is None or not _SHORTEST_VIDEO_S <= int(found[1]) <= _VIDEOS[model]:
+        raise Refused(Reason.INVALID, f"duration must be from {_SHORTEST_VIDEO_S}s to {_VIDEOS[model]}s")
     if resolution not in _LONG_EDGE:
         raise Refused(Reason.INVALID, f"resolution must be one of {', '.join(_LONG_EDGE)}")
     long = _LONG_EDGE[resolution]
@@ -93,8 +93,8 @@ def _film(model: str, prompt: str, form: Mapping[str, Any]) -> tuple[Output, Cha
     if ratio not in sizes:
         raise Refused(Reason.INVALID, f"aspect_ratio must be one of {', '.join(sizes)}")
     seconds = int(found[1])
-    film = video(*sizes[ratio], seconds, seed=seed_of(prompt, None))
-    return film, Charge(seconds * _PER_SECOND[resolution], {"second": seconds})
+    made = video(*sizes[ratio], seconds, seed=seed_of(prompt, None))
+    return made, Charge(seconds * _PER_SECOND[resolution], {"second": seconds})
 
 
 def _music(model: str, prompt: str, form: Mapping[str, Any]) -> tuple[Output, Charge]:

@@ -1,6 +1,6 @@
 """Veo beside Gemini's pictures: `predictLongRunning`, its operations, and the files they end with.
 
-Rules: providers §2a. What policy refuses ends as done, without a film and without a charge. There is no list, no
+Rules: providers §2a. What policy refuses ends as done, without a video and without a charge. There is no list, no
 cancelling and no reference; the header `x-sim-reference` is what its lines are told apart by.
 """
 

@@ -17,7 +17,7 @@ from provider_worker.adapters import (
     veo,
 )
 from provider_worker.adapters.config import Price
-from provider_worker.contract.case import FILM, MODEL, MUSIC, SFX, SONG, Case
+from provider_worker.contract.case import MODEL, MUSIC, SFX, SONG, VIDEO, Case
 from provider_worker.contract.suite import *  # noqa: F403 - its tests are the tests of this file
 
 PER_IMAGE = (Price("image", 400_000),)
@@ -35,8 +35,8 @@ CASES = [
     Case("replicate-version", replicate.make, "/replicate", "5" * 64, PER_IMAGE, finds=True),
     Case("suno", sunoapi.make, "/sunoapi", "V4_5ALL", (Price("generation", 60_000),), SONG),
     Case("meshy", meshy.make, "/meshy", "latest", (Price("credit", 20_000),), MODEL, finds=True),
-    Case("gemini_omni", gemini_interactions.make, "/gemini", "gemini-omni-1.1-flash", PER_SECOND, FILM),
-    Case("veo", veo.make, "/gemini", "veo-3.1-generate-preview", PER_SECOND, FILM),
+    Case("gemini_omni", gemini_interactions.make, "/gemini", "gemini-omni-1.1-flash", PER_SECOND, VIDEO),
+    Case("veo", veo.make, "/gemini", "veo-3.1-generate-preview", PER_SECOND, VIDEO),
     Case("lyria", gemini_interactions.make, "/gemini", "lyria-3-clip-preview", PER_CLIP, MUSIC, shows_links=False),
     Case("lyria-song", gemini_interactions.make, "/gemini", "lyria-3.5", PER_CLIP, MUSIC, shows_links=False),
 ]

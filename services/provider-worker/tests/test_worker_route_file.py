@@ -113,7 +113,7 @@ def test_with_every_key_each_provider_of_a_kind_quotes_it(kind: Kind) -> None:
         assert 0 < made.estimate(wish).amount_micros <= 2_400_000
 
 
-def test_a_film_larger_than_there_is_a_price_for_is_made_by_the_next_provider() -> None:
+def test_a_video_larger_than_there_is_a_price_for_is_made_by_the_next_provider() -> None:
     routes = read_routes(environ=dict.fromkeys(OF_IMAGES, "k"))
     large = BY_KIND[Kind.VIDEO][1].model_copy(update={"width": 1920, "height": 1080})
     wish = asked(large, "", "tenant", "reference")

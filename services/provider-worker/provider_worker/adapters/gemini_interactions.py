@@ -1,4 +1,4 @@
-"""Google's Interactions: films of Omni, music of Lyria (spec/providers.md, sections 1b and 2b).
+"""Google's Interactions: videos of Omni, music of Lyria (spec/providers.md, sections 1b and 2b).
 
 What it refuses is `completed` with words alone. It keeps our reference as a label and gives it back with its callback,
 but there is no list to look it up in: a lost answer stays unknown until that comes.
@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 from provider_worker.adapters.config import ProviderConfig
 from provider_worker.adapters.google_errors import google_error
-from provider_worker.adapters.google_films import LONGEST_PROMPT, failed, file_of, refused
+from provider_worker.adapters.google_videos import LONGEST_PROMPT, failed, file_of, refused
 from provider_worker.adapters.http_adapter import HttpAdapter, decoded, pseudonym
-from provider_worker.adapters.interaction_models import Film, Model, Music, told_by_hash, with_bytes
+from provider_worker.adapters.interaction_models import Model, Music, Video, told_by_hash, with_bytes
 from provider_worker.adapters.interface import (
     Artifact,
     Capability,
@@ -53,7 +53,7 @@ class Interactions(HttpAdapter):
     def __init__(self, config: ProviderConfig, secret: str = "") -> None:
         """`secret` is the `whsec_` one of the project's callbacks; without it they are hints of anybody's."""
         super().__init__(config, config.account("x-goog-api-key"))
-        self._model: Model = Music(config) if config.model.startswith("lyria") else Film(config)
+        self._model: Model = Music(config) if config.model.startswith("lyria") else Video(config)
         self._secret = secret
 
     def capabilities(self) -> Sequence[Capability]:

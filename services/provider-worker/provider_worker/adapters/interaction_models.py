@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
-from provider_worker.adapters import google_films
+from provider_worker.adapters import google_videos
 from provider_worker.adapters.config import ProviderConfig
-from provider_worker.adapters.google_films import frame, seconds_of, shape_of, sizes_of
+from provider_worker.adapters.google_videos import frame, seconds_of, shape_of, sizes_of
 from provider_worker.adapters.interface import (
     Capability,
     ErrorCode,
@@ -23,8 +23,8 @@ from provider_worker.adapters.interface import (
     Span,
 )
 
-SHORTEST_FILM_S, LONGEST_FILM_S = 3, 10
-LONGEST_NEWER_FILM_S = 15
+SHORTEST_VIDEO_S, LONGEST_VIDEO_S = 3, 10
+LONGEST_NEWER_VIDEO_S = 15
 CLIP = Span(1.0, 30.0)
 SONG = Span(1.0, 160.0)
 SONG_MARGIN = 1.1
@@ -42,20 +42,20 @@ class Order:
     form: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Film:
+class Video:
     """Omni: whole seconds, lying or upright, perhaps from a picture. `content` is the type of what it makes."""
 
     content = "video"
     mime = "video/mp4"
-    kinds = google_films.KINDS
-    ops = google_films.OPS
-    formats = google_films.FORMATS
+    kinds = google_videos.KINDS
+    ops = google_videos.OPS
+    formats = google_videos.FORMATS
 
     def __init__(self, config: ProviderConfig) -> None:
         self._config = config
         self._sizes = sizes_of(("360p", "720p", "1080p", "4k"))
-        longest = LONGEST_NEWER_FILM_S if "omni-1.2" in config.model else LONGEST_FILM_S
-        self._lengths = range(SHORTEST_FILM_S, longest + 1)
+        longest = LONGEST_NEWER_VIDEO_S if "omni-1.2" in config.model else LONGEST_VIDEO_S
+        self._lengths = range(SHORTEST_VIDEO_S, longest + 1)
 
     def capabilities(self) -> Sequence[Capability]:
         return [
@@ -68,7 +68,7 @@ class Film:
                 formats=self.formats,
                 webhook=True,
                 cancel="best_effort",
-                result_ttl_s=google_films.TWO_DAYS_S,
+                result_ttl_s=google_videos.TWO_DAYS_S,
             )
             for op in self.ops
         ]
@@ -136,7 +136,7 @@ class Music:
         return Order(micros, {"generation": 1}, "\n".join(words))
 
 
-Model = Film | Music
+Model = Video | Music
 
 
 def told_by_hash(order: Order) -> list[Mapping[str, Any]]:

@@ -1,6 +1,6 @@
-"""Veo: films as long-running operations (spec/providers.md, section 2a).
+"""Veo: videos as long-running operations (spec/providers.md, section 2a).
 
-There is no list, no cancelling and no reference of ours: a lost answer stays unknown. A film that policy has filtered
+There is no list, no cancelling and no reference of ours: a lost answer stays unknown. A video that policy has filtered
 is an operation that is done without one. The file wants the key, and the redirect it answers with does not get it.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from provider_worker.adapters.config import ProviderConfig
 from provider_worker.adapters.google_errors import google_error
-from provider_worker.adapters.google_films import (
+from provider_worker.adapters.google_videos import (
     FORMATS,
     KINDS,
     LONGEST_PROMPT,
@@ -114,19 +114,19 @@ class Veo(HttpAdapter):
         samples = response.get("generatedSamples") or ()
         if not samples:
             reasons = shown("; ".join(map(str, response.get("raiMediaFilteredReasons") or ())))
-            return self._lost(ref, refused(reasons or f"{self.name} made no film of it", "raiMediaFiltered"))
+            return self._lost(ref, refused(reasons or f"{self.name} made no video of it", "raiMediaFiltered"))
         cost = self._cost(ref)
         try:
-            film = self._film(samples[0].get("video") or {})
+            artifact = self._artifact(samples[0].get("video") or {})
         except ProviderError as error:
             return Status("failed", ref.external_id, error=error, cost=cost, raw_state="done")
-        return Status("succeeded", ref.external_id, progress=100, artifacts=(film,), cost=cost, raw_state="done")
+        return Status("succeeded", ref.external_id, progress=100, artifacts=(artifact,), cost=cost, raw_state="done")
 
-    def _film(self, video: Mapping[str, Any]) -> Artifact:
+    def _artifact(self, video: Mapping[str, Any]) -> Artifact:
         if inline := video.get("encodedVideo"):
             return Artifact(str(video.get("encoding") or "video/mp4"), data=decoded(inline, self.name))
         if not video.get("uri"):
-            raise self._no_media("is done without a film")
+            raise self._no_media("is done without a video")
         return file_of(str(video["uri"]), "video/mp4", self._config.base_url)
 
     def _lost(self, ref: JobRef, error: ProviderError) -> Status:

@@ -16,7 +16,7 @@ IMAGE = {"kind": MediaKind.IMAGE, "op": Op.TEXT_TO_IMAGE, "width": 1280, "height
 SFX = {"kind": MediaKind.SFX, "op": Op.TEXT_TO_SFX, "format": "mp3", "duration_s": 1.5}
 MUSIC = {"kind": MediaKind.MUSIC, "op": Op.TEXT_TO_MUSIC, "format": "mp3", "duration_s": 12.0}
 MODEL = {"kind": MediaKind.MODEL_3D, "op": Op.TEXT_TO_3D, "format": "glb"}
-FILM = {
+VIDEO = {
     "kind": MediaKind.VIDEO,
     "op": Op.TEXT_TO_VIDEO,
     "width": 1280,

@@ -115,7 +115,7 @@ async def bytes_of(made: ProviderAdapter, status: Status) -> bytes:
     return b"".join([chunk async for chunk in made.fetch(status.artifacts[0])])
 
 
-def is_film(request: GenerationRequest, data: bytes) -> bool:
+def is_video(request: GenerationRequest, data: bytes) -> bool:
     """Of the asked shape, at least as large and at least as long."""
     with av.open(BytesIO(data), "r") as file:
         pictures, seconds = file.streams.video[0], (file.duration or 0) / av.time_base
@@ -124,10 +124,10 @@ def is_film(request: GenerationRequest, data: bytes) -> bool:
 
 
 def looks_right(request: GenerationRequest, data: bytes) -> bool:
-    """Real media: a picture or a film of the asked shape and at least its size, a whole model, or audio."""
+    """Real media: a picture or a video of the asked shape and at least its size, a whole model, or audio."""
     kind = request.kind
     if kind is MediaKind.VIDEO:
-        return is_film(request, data)
+        return is_video(request, data)
     if kind is MediaKind.MODEL_3D:
         return data[:4] == b"glTF" and int.from_bytes(data[8:12], "little") == len(data)
     if kind is not MediaKind.IMAGE:

@@ -1,4 +1,4 @@
-"""What Google's film services have in common: the shapes and lengths they make, the files they lead to."""
+"""What Google's video services have in common: the shapes and lengths they make, the files they lead to."""
 
 from __future__ import annotations
 

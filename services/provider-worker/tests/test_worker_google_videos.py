@@ -1,4 +1,4 @@
-"""Google's films and music: which shape and length is asked for, whose key goes where, what an odd answer means."""
+"""Google's videos and music: which shape and length is asked for, whose key goes where, what an odd answer means."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from provider_worker.adapters import gemini_interactions, veo
 from provider_worker.adapters.config import Price, Prices, ProviderConfig
-from provider_worker.adapters.google_films import file_of
+from provider_worker.adapters.google_videos import file_of
 from provider_worker.adapters.interface import (
     ErrorCode,
     GenerationRequest,
@@ -34,7 +34,7 @@ from provider_worker.adapters.interface import (
 )
 from simulator.testing import Customer, RunningSimulator
 
-FILM = GenerationRequest(
+VIDEO = GenerationRequest(
     "a1", "acme", MediaKind.VIDEO, Op.TEXT_TO_VIDEO, "A fox runs", 1280, 720, "mp4", duration_s=3.5
 )
 SONG = GenerationRequest("a1", "acme", MediaKind.MUSIC, Op.TEXT_TO_MUSIC, "A waltz", 0, 0, "mp3", duration_s=20.0)
@@ -99,7 +99,7 @@ SHAPES = [
 
 @pytest.mark.parametrize(("size", "of_omni", "of_veo"), SHAPES, ids=[f"{w}x{h}" for (w, h), _, _ in SHAPES])
 def test_the_nearest_shape_is_asked_for(size: tuple[int, int], of_omni: Any, of_veo: Any) -> None:
-    wish = replace(FILM, width=size[0], height=size[1])
+    wish = replace(VIDEO, width=size[0], height=size[1])
     found = [asked_of(adapter("http://127.0.0.1:9", model).plan(wish))[:2] for model in (OMNI, VEO)]
     assert found == [of_omni, of_veo]
 
@@ -118,10 +118,10 @@ def test_the_nearest_shape_is_asked_for(size: tuple[int, int], of_omni: Any, of_
         (VEO, 8.0, 8),
     ],
 )
-def test_the_shortest_film_that_is_long_enough_is_asked_for_and_paid(
+def test_the_shortest_video_that_is_long_enough_is_asked_for_and_paid(
     model: str, asked: float | None, seconds: int
 ) -> None:
-    made, wish = adapter("http://127.0.0.1:9", model), replace(FILM, duration_s=asked)
+    made, wish = adapter("http://127.0.0.1:9", model), replace(VIDEO, duration_s=asked)
     assert asked_of(made.plan(wish))[2] == seconds
     assert made.estimate(wish).amount_micros == seconds * 100_000
 
@@ -129,16 +129,16 @@ def test_the_shortest_film_that_is_long_enough_is_asked_for_and_paid(
 @pytest.mark.parametrize(
     ("model", "asked"), [(OMNI, 10.01), ("gemini-omni-1.2-flash", 15.5), (VEO, 8.5), (OMNI, 0.0), (OMNI, -1.0)]
 )
-def test_a_film_is_never_shorter_than_asked(model: str, asked: float) -> None:
+def test_a_video_is_never_shorter_than_asked(model: str, asked: float) -> None:
     made = adapter("http://127.0.0.1:9", model)
     for refuse in (made.plan, made.estimate):
         with pytest.raises(ProviderError, match="duration") as caught:
-            refuse(replace(FILM, duration_s=asked))
+            refuse(replace(VIDEO, duration_s=asked))
         assert (caught.value.code, caught.value.outcome) == (ErrorCode.INVALID_REQUEST, Outcome.NOT_SENT)
 
 
-def test_veo_makes_large_films_at_eight_seconds_alone() -> None:
-    plan = adapter("http://127.0.0.1:9", VEO).plan(replace(FILM, width=1920, height=1080, duration_s=4))
+def test_veo_makes_large_videos_at_eight_seconds_alone() -> None:
+    plan = adapter("http://127.0.0.1:9", VEO).plan(replace(VIDEO, width=1920, height=1080, duration_s=4))
     assert asked_of(plan) == ("16:9", "1080p", 8)
 
 
@@ -146,23 +146,23 @@ def test_what_has_no_price_is_not_bought() -> None:
     prices = Prices("google", (Price("second", 100_000, {"resolution": "720p"}),))
     for model in (OMNI, VEO):
         made = adapter("http://127.0.0.1:9", model, prices=prices)
-        assert made.estimate(FILM).amount_micros > 0
+        assert made.estimate(VIDEO).amount_micros > 0
         with pytest.raises(ProviderError, match="no price"):
-            made.estimate(replace(FILM, width=1920, height=1080, duration_s=8))
+            made.estimate(replace(VIDEO, width=1920, height=1080, duration_s=8))
 
 
 async def test_what_was_asked_is_kept_beside_what_was_sent(made: ProviderAdapter) -> None:
-    ref = await sent(made, FILM)
+    ref = await sent(made, VIDEO)
     assert ref.data["asked_s"] == 3.5
     status = await made.poll(ref)
-    assert status.cost == replace(made.estimate(FILM), basis="priced_from_usage")
+    assert status.cost == replace(made.estimate(VIDEO), basis="priced_from_usage")
 
 
-async def test_a_film_may_begin_with_a_picture(made: ProviderAdapter, simulator: RunningSimulator) -> None:
-    wish = replace(FILM, op=Op.IMAGE_TO_VIDEO, inputs=(PICTURE,))
-    other = replace(FILM, op=Op.IMAGE_TO_VIDEO, inputs=(replace(PICTURE, data=b"another"),))
+async def test_a_video_may_begin_with_a_picture(made: ProviderAdapter, simulator: RunningSimulator) -> None:
+    wish = replace(VIDEO, op=Op.IMAGE_TO_VIDEO, inputs=(PICTURE,))
+    other = replace(VIDEO, op=Op.IMAGE_TO_VIDEO, inputs=(replace(PICTURE, data=b"another"),))
     assert (await ended(made, wish)).state == "succeeded"
-    await sent(made, FILM)
+    await sent(made, VIDEO)
     await sent(made, other)
     hashes = [line["request_sha256"] for line in simulator.bill()["lines"]]
     assert len(set(hashes)) == 3
@@ -184,14 +184,14 @@ def test_pictures_that_cannot_be_used_are_refused_before_anything_is_sent(
     made: ProviderAdapter, changes: dict[str, Any]
 ) -> None:
     with pytest.raises(ProviderError) as caught:
-        made.plan(replace(FILM, **changes))
+        made.plan(replace(VIDEO, **changes))
     assert (caught.value.code, caught.value.outcome) == (ErrorCode.INVALID_REQUEST, Outcome.NOT_SENT)
 
 
 async def test_veo_takes_a_last_picture_and_what_must_not_be_seen(simulator: RunningSimulator) -> None:
     made = adapter(simulator.url, VEO)
     wish = replace(
-        FILM,
+        VIDEO,
         op=Op.IMAGE_TO_VIDEO,
         inputs=(PICTURE, replace(PICTURE, role="last_frame")),
         options={"negative_prompt": "no cats"},
@@ -213,9 +213,9 @@ class Seen(BaseHTTPRequestHandler):
         first = self.path == "/gemini/file"
         self.send_response(302 if first else 200)
         self.send_header("location", "/elsewhere")
-        self.send_header("content-length", "0" if first else "4")
+        self.send_header("content-length", "0" if first else "5")
         self.end_headers()
-        self.wfile.write(b"" if first else b"film")
+        self.wfile.write(b"" if first else b"video")
 
     def log_message(self, *_: object) -> None:
         pass
@@ -229,8 +229,8 @@ async def test_the_key_goes_to_the_file_and_not_where_it_leads(model: str) -> No
     url = f"http://127.0.0.1:{server.server_port}"
     made = adapter(url, model)
     try:
-        film = file_of(f"{url}/gemini/file", "video/mp4", f"{url}/gemini")
-        assert b"".join([chunk async for chunk in made.fetch(film)]) == b"film"
+        video = file_of(f"{url}/gemini/file", "video/mp4", f"{url}/gemini")
+        assert b"".join([chunk async for chunk in made.fetch(video)]) == b"video"
     finally:
         await made.close()
         server.shutdown()
@@ -238,7 +238,9 @@ async def test_the_key_goes_to_the_file_and_not_where_it_leads(model: str) -> No
     assert Seen.keys == [("/gemini/file", "sim-gemini"), ("/elsewhere", None)]
 
 
-@pytest.mark.parametrize("url", ["https://storage.googleapis.com/a.mp4", "https://a:port/x", "files/a", "gs://bucket/a.mp4"])
+@pytest.mark.parametrize(
+    "url", ["https://storage.googleapis.com/a.mp4", "https://a:port/x", "files/a", "gs://bucket/a.mp4"]
+)
 def test_a_file_of_somebody_elses_gets_no_key(url: str) -> None:
     assert not file_of(url, "video/mp4", "https://generativelanguage.googleapis.com").needs_key
 
@@ -283,7 +285,7 @@ def done(**answer: Any) -> dict[str, Any]:
         (OMNI, {"status": "requires_action"}, ErrorCode.PROVIDER_ERROR),
     ],
 )
-async def test_an_end_without_a_film_is_no_success(
+async def test_an_end_without_a_video_is_no_success(
     simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch, model: str, body: Any, code: ErrorCode
 ) -> None:
     made = adapter(simulator.url, model)
@@ -295,8 +297,8 @@ async def test_an_end_without_a_film_is_no_success(
     await made.close()
 
 
-async def test_a_film_may_come_inline(simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = base64.b64encode(b"film").decode()
+async def test_a_video_may_come_inline(simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = base64.b64encode(b"video").decode()
     content = [{"type": "text", "text": "Here"}, {"type": "video", "data": data, "mime_type": "video/mp4"}]
     for model, body in (
         (VEO, done(generatedSamples=[{"video": {"encodedVideo": data, "encoding": "video/mp4"}}])),
@@ -305,14 +307,14 @@ async def test_a_film_may_come_inline(simulator: RunningSimulator, monkeypatch: 
         made = adapter(simulator.url, model)
         answering(monkeypatch, body)
         status = await made.poll(JobRef("google", OPERATION))
-        assert (status.artifacts[0].data, status.artifacts[0].mime) == (b"film", "video/mp4")
+        assert (status.artifacts[0].data, status.artifacts[0].mime) == (b"video", "video/mp4")
         await made.close()
 
 
 async def test_a_job_whose_price_is_not_known_here_names_none(
     simulator: RunningSimulator, made: ProviderAdapter
 ) -> None:
-    ref = await sent(made, FILM)
+    ref = await sent(made, VIDEO)
     status = await made.poll(JobRef(ref.provider, ref.external_id))
     assert (status.state, status.cost) == ("succeeded", None)
 
@@ -326,7 +328,7 @@ async def test_an_interaction_nobody_knows_is_an_invalid_request(omni: ProviderA
 async def test_a_model_that_is_gone_is_told_as_such(simulator: RunningSimulator) -> None:
     for model in ("gemini-omni-9", "veo-9", "lyria-9"):
         made = adapter(simulator.url, model)
-        wish = SONG if model == "lyria-9" else FILM
+        wish = SONG if model == "lyria-9" else VIDEO
         with pytest.raises(ProviderError) as caught:
             await made.submit(wish, made.plan(wish))
         assert (caught.value.code, caught.value.scope) == (ErrorCode.INVALID_REQUEST, "model")
@@ -334,7 +336,7 @@ async def test_a_model_that_is_gone_is_told_as_such(simulator: RunningSimulator)
 
 
 async def test_our_reference_stands_on_the_bill(omni: ProviderAdapter, simulator: RunningSimulator) -> None:
-    await sent(omni, FILM)
+    await sent(omni, VIDEO)
     [line] = simulator.bill()["lines"]
     assert line["reference"] == "a1"
     assert line["tenant"] not in {None, "acme"}
@@ -386,7 +388,7 @@ async def told(
 
 
 def calling(customer: Customer, tag: str = "") -> GenerationRequest:
-    return replace(FILM, callback_url=customer.url("a1"), prompt=f"A fox [[sim:{tag}]]" if tag else "A fox")
+    return replace(VIDEO, callback_url=customer.url("a1"), prompt=f"A fox [[sim:{tag}]]" if tag else "A fox")
 
 
 async def test_a_callback_names_the_job_and_our_reference_and_its_signature_is_believed(
