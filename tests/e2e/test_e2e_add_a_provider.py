@@ -1,0 +1,73 @@
+"""docs/how-to/add-a-provider.md, as a newcomer follows it: every command is run, every quoted line is in the files."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from provider_worker.route_file import DEFAULT_FILE
+from tests.architecture.source import ROOT
+
+PAGE = ROOT / "docs" / "how-to" / "add-a-provider.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+ROUTES = yaml.safe_load(DEFAULT_FILE.read_text(encoding="utf-8"))["routes"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def generated_by() -> list[str]:
+    """The provider of each `backlot generate` on the page."""
+    lines = [shlex.split(line) for block in blocks("sh") for line in block.splitlines()]
+    return [line[line.index("--provider") + 1] for line in lines if line[:2] == ["backlot", "generate"]]
+
+
+@pytest.mark.parametrize("quoted", [*blocks("python"), *blocks("yaml")])
+def test_what_the_page_quotes_is_in_the_files(quoted: str) -> None:
+    assert any(quoted in file.read_text(encoding="utf-8") for file in (PAGE.parent / "painter").iterdir())
+
+
+def test_each_provider_of_pictures_is_shown_with_its_one_flag() -> None:
+    routed = {name for route in ROUTES if route["kind"] == "image" for name in route["use"]}
+    assert set(generated_by()) == {"painter", *routed}
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(400)
+def test_who_types_what_the_page_says_has_a_provider_more_and_a_file_from_each(tmp_path: Path) -> None:
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    done = subprocess.run(
+        ["bash", "-euxc", "\n".join(blocks("sh"))],
+        cwd=tmp_path,
+        env=environment_of_a_newcomer(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=380,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^\d\d passed, 0 failed$", done.stdout, re.MULTILINE)
+    files = [Path(line) for line in done.stdout.splitlines() if line.startswith("demo-output/")]
+    assert len(files) == len(generated_by())
+    assert Counter(Image.open(tmp_path / file).size for file in files if file.suffix == ".png") == {
+        (640, 360): sum("640x360" in line for line in "\n".join(blocks("sh")).splitlines())
+    }
+    assert all((tmp_path / file).stat().st_size > 1000 for file in files)
+
+
+def environment_of_a_newcomer(folder: Path) -> dict[str, str]:
+    """Our programs, free ports, and keys that must not be used."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BACKLOT_", "PROVIDER_WORKER_"))}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    keys = {"FAL_KEY": "real", "NANO_BANANA_API_KEY": "real", "PAINTER_API_KEY": "real"}
+    return {**kept, **keys, "PATH": path, "BACKLOT_PORT": "0", "BACKLOT_HOME": str(folder / "home")}
