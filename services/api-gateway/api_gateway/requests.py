@@ -239,7 +239,7 @@ def translate(request: JobRequest) -> Order:
     """The order that `request` comes to. Raises `InvalidRequest` when nobody here can make it."""
     kind = _kind(request)
     rules = RULES[kind]
-    _refuse_what_means_nothing(request, rules)
+    _refuse_what_means_nothing(request, kind)
     width, height = _size(request, kind, rules)
     _require_a_subject(request, kind, rules)
     if request.template_version is not None and request.template is None and request.asset_type is None:
@@ -275,12 +275,17 @@ def translate(request: JobRequest) -> Order:
     return Order(spec, request.brand_kit_id, max_cost, request.deadline_seconds)
 
 
+_BY_NAME = {str(kind): kind for kind in RULES}
+
+
 def _kind(request: JobRequest) -> Kind:
     if request.kind is None and request.asset_type is None:
         raise _refused("/kind", f"is required where there is no asset_type; the kinds there are: {', '.join(RULES)}")
-    kind = next((known for known in RULES if known == request.kind), None) if request.kind else Kind.IMAGE
+    kind = Kind.IMAGE if request.kind is None else _BY_NAME.get(request.kind)
     if kind is None:
-        raise _refused("/kind", f"'{request.kind:.40}' cannot be made here; the kinds there are: {', '.join(RULES)}")
+        raise _refused(
+            "/kind", f"'{str(request.kind)[:40]}' cannot be made here; the kinds there are: {', '.join(RULES)}"
+        )
     if request.asset_type is not None and kind is not Kind.IMAGE:
         raise _refused("/kind", f"an asset of type {request.asset_type} is of kind {Kind.IMAGE}")
     return kind
@@ -292,12 +297,12 @@ _NOT_YET = {
     "webhook_url": "cannot be used yet: there are no webhooks",
 }
 _OF_SOME_KINDS = frozenset[str]().union(*(rules.fields for rules in RULES.values()))
-_MAY_MEAN_NOTHING = _OF_SOME_KINDS | _NOT_YET.keys()
+_NOT_TAKEN = {kind: (_OF_SOME_KINDS - rules.fields) | _NOT_YET.keys() for kind, rules in RULES.items()}
 
 
-def _refuse_what_means_nothing(request: JobRequest, rules: KindRules) -> None:
+def _refuse_what_means_nothing(request: JobRequest, kind: Kind) -> None:
     """Sent with their defaults these fields mean nothing; otherwise somebody would wait for what never comes."""
-    for name in sorted((request.model_fields_set & _MAY_MEAN_NOTHING) - rules.fields):
+    for name in sorted(request.model_fields_set & _NOT_TAKEN[kind]):
         value = getattr(request, name)
         if value == JobRequest.model_fields[name].get_default(call_default_factory=True):
             continue
@@ -351,12 +356,13 @@ def _refused(pointer: str, detail: str) -> InvalidRequest:
 
 
 def _check_edges(request: JobRequest, kind: Kind, rules: KindRules) -> None:
+    if rules.edges is None:
+        return
+    shortest, longest = rules.edges
     given = {name: edge for name, edge in (("width", request.width), ("height", request.height)) if edge is not None}
-    if rules.edges is not None:
-        shortest, longest = rules.edges
-        for name, edge in given.items():
-            if not shortest <= edge <= longest:
-                raise _refused(f"/{name}", f"of {kind} is {shortest} to {longest} pixels, not {edge}")
+    for name, edge in given.items():
+        if not shortest <= edge <= longest:
+            raise _refused(f"/{name}", f"of {kind} is {shortest} to {longest} pixels, not {edge}")
     if kind is not Kind.VIDEO or not given:
         return
     if request.width is None or request.height is None:
