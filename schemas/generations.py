@@ -70,13 +70,13 @@ class GenerationSkipped(Event):
 
 
 class GenerationCompleted(ItemEvent):
-    """Bytes are staged and checked."""
+    """Bytes are staged and checked. `fit` is the primary output's, None where the kind has no pixels."""
 
     type: ClassVar[str] = "dev.backlot.generation.completed.v1"
     topic: ClassVar[str] = GENERATIONS.name
 
     outputs: list[Output]
-    fit: Fit
+    fit: Fit | None = None
     flags: list[str] = Field(default_factory=list)
     final: bool = True
     billing: Billing

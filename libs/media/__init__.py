@@ -6,13 +6,14 @@ from media.checker import Checker, ImageFit
 from media.checking import check_media
 from media.children import Children, Limits
 from media.errors import ChildrenFailed, CorruptOutput, Reason
-from media.facts import MAX_BYTES, Facts
+from media.facts import MAX_BYTES, MAX_PICTURE_BYTES, Facts
 from media.fitting import Fit, FittedImage, fit_image
 from media.formats import sniffed
 from media.headers import MAX_PIXELS, Probe, probe
 
 __all__ = [
     "MAX_BYTES",
+    "MAX_PICTURE_BYTES",
     "MAX_PIXELS",
     "Checker",
     "Children",

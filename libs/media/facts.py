@@ -7,8 +7,10 @@ from pathlib import Path
 
 from media.errors import CorruptOutput, Reason
 
-MAX_BYTES = 64 << 20
-"""The largest file that is looked at."""
+MAX_BYTES = 256 << 20
+"""The largest file that is looked at; it is held in memory as a whole."""
+MAX_PICTURE_BYTES = 64 << 20
+"""The largest picture that is made to fit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from PIL import Image, ImageOps
 
 from media.errors import CorruptOutput, Reason
-from media.facts import MAX_BYTES, Facts, read_whole
+from media.facts import MAX_PICTURE_BYTES, Facts, read_whole
 from media.headers import MAX_PIXELS, Probe, probe
 from media.images import decode_whole
 
@@ -44,7 +44,7 @@ class FittedImage:
 
 
 def fit_image(
-    source: bytes | Path, width: int, height: int, image_format: str, fit: Fit, *, max_bytes: int = MAX_BYTES
+    source: bytes | Path, width: int, height: int, image_format: str, fit: Fit, *, max_bytes: int = MAX_PICTURE_BYTES
 ) -> FittedImage:
     """Decode the whole picture and make it exactly `width` x `height` pixels in `image_format` (png, jpeg or webp).
 

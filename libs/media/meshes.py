@@ -21,16 +21,16 @@ class Shape:
     """A document and the bytes of its buffers."""
 
     document: Mapping[str, Any]
-    buffers: Sequence[bytes]
+    buffers: Sequence[memoryview]
 
     def view(self, number: Any) -> memoryview:
         """The bytes of a buffer view; raises `CorruptOutput` where it reaches out of its buffer."""
         found = _at(self.document.get("bufferViews", ()), number)
-        buffer = _at(self.buffers, found["buffer"])
+        buffer: memoryview = _at(self.buffers, found["buffer"])
         start, length = _count(found.get("byteOffset", 0)), _count(found["byteLength"])
         if start + length > len(buffer):
             raise CorruptOutput(Reason.UNDECODABLE, f"buffer view {number} reaches out of its buffer")
-        return memoryview(buffer)[start : start + length]
+        return buffer[start : start + length]
 
     def stride(self, number: Any) -> int | None:
         """How far apart the elements of a buffer view are in bytes, None where they lie side by side."""

@@ -65,7 +65,7 @@ def model_facts(data: bytes) -> Facts:
     return Facts(MIME, len(data), triangles=triangles, maps=maps)
 
 
-def _parts(data: bytes) -> tuple[Mapping[str, Any], bytes]:
+def _parts(data: bytes) -> tuple[Mapping[str, Any], memoryview]:
     """The JSON document and the binary chunk."""
     magic, version, length = struct.unpack_from("<4sII", data)
     if (magic, version) != (b"glTF", 2):
@@ -78,19 +78,19 @@ def _parts(data: bytes) -> tuple[Mapping[str, Any], bytes]:
         raise CorruptOutput(Reason.UNDECODABLE, "a GLB without its JSON chunk")
     if len(chunks[0][1]) > MOST_JSON_BYTES:
         raise CorruptOutput(Reason.TOO_LARGE, f"a JSON chunk of more than {MOST_JSON_BYTES} bytes")
-    document = json.loads(chunks[0][1].decode("utf-8"), parse_constant=_no_constant)
+    document = json.loads(bytes(chunks[0][1]).decode("utf-8"), parse_constant=_no_constant)
     if not isinstance(document, dict):
         raise CorruptOutput(Reason.UNDECODABLE, "the JSON chunk is no object")
-    return document, chunks[1][1] if len(chunks) > 1 and chunks[1][0] == _BIN else b""
+    return document, chunks[1][1] if len(chunks) > 1 and chunks[1][0] == _BIN else memoryview(b"")
 
 
-def _chunks(data: bytes) -> list[tuple[int, bytes]]:
-    found, at = [], 12
+def _chunks(data: bytes) -> list[tuple[int, memoryview]]:
+    found, at, view = [], 12, memoryview(data)
     while at < len(data):
         length, kind = struct.unpack_from("<II", data, at)
         if length % 4 or at + 8 + length > len(data):
             raise CorruptOutput(Reason.UNDECODABLE, f"a chunk of {length} bytes, which is no multiple of 4 or too many")
-        found.append((kind, data[at + 8 : at + 8 + length]))
+        found.append((kind, view[at + 8 : at + 8 + length]))
         at += 8 + length
     return found
 
@@ -111,11 +111,11 @@ def _see_document(document: Mapping[str, Any]) -> None:
             raise CorruptOutput(Reason.TOO_LARGE, f"{len(values)} {kind[:40]}, {MOST_OF_A_KIND} are allowed")
 
 
-def _buffers(document: Mapping[str, Any], binary: bytes) -> list[bytes]:
+def _buffers(document: Mapping[str, Any], binary: memoryview) -> list[memoryview]:
     """The bytes of each buffer: the binary chunk is the first one that has no address."""
     found = []
     for number, buffer in enumerate(document.get("buffers", ())):
-        data = _inside(buffer["uri"]) if "uri" in buffer else binary if number == 0 else b""
+        data = memoryview(_inside(buffer["uri"])) if "uri" in buffer else binary if number == 0 else binary[:0]
         if not isinstance(buffer["byteLength"], int) or not 0 < buffer["byteLength"] <= len(data):
             raise CorruptOutput(Reason.CUT_OFF, f"buffer {number} declares {buffer['byteLength']} bytes of {len(data)}")
         found.append(data[: buffer["byteLength"]])

@@ -32,7 +32,7 @@ from provider_worker.engine.fetching import Fetching
 from provider_worker.engine.gate import StoreGate
 from provider_worker.engine.health import Health
 from provider_worker.engine.leases import Leases
-from provider_worker.engine.pictures import CheckedPictures
+from provider_worker.engine.finishing import CheckedFinisher
 from provider_worker.engine.production import CallbackUrl, Production
 from provider_worker.engine.upkeep import Upkeep
 from provider_worker.events import Hears, subscriptions
@@ -105,10 +105,10 @@ def build(settings: Settings) -> Service:
         disabled=routes.disabled,
         callback_url=_callback_url(settings),
     )
-    pictures = CheckedPictures(objects, checker)
+    finisher = CheckedFinisher(objects, checker)
     endings = Endings(table, production.price, production.resendable, uuid7, random, health.is_closed)
-    tools = Tools(store, production, pictures, endings, health, claimer.freed)
-    bills = Bills(store, production, pictures, grace_s=table.unknown_grace_s)
+    tools = Tools(store, production, finisher, endings, health, claimer.freed)
+    bills = Bills(store, production, finisher, grace_s=table.unknown_grace_s)
     upkeep = Upkeep(
         store,
         objects,

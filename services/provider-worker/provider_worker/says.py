@@ -62,7 +62,7 @@ def progressed(task: Task, progress: int) -> GenerationProgressed:
 
 
 def completed(
-    task: Task, *, outputs: list[Output], fit: Fit, flags: list[str], billing: Billing, seed: int | None
+    task: Task, *, outputs: list[Output], fit: Fit | None, flags: list[str], billing: Billing, seed: int | None
 ) -> GenerationCompleted:
     return GenerationCompleted(
         job_id=task.job.job_id,

@@ -95,12 +95,26 @@ class Staged:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """The primary output as it is handed over: decoded, of the asked size and format, and what that took."""
+class Made:
+    """An output as it is handed over: decoded, and what is true of it. Pixels and seconds where the kind has them."""
 
     piece: Piece
     mime: str
-    fit: Fit
+    width: int | None = None
+    height: int | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """All outputs that can be handed over, the primary first, and what that took.
+
+    `fit` is the primary's, None where the kind has no pixels. `flags` say what a user should know: in what the primary
+    is not quite what was asked for, and which further outputs were dropped.
+    """
+
+    outputs: tuple[Made, ...]
+    fit: Fit | None = None
     flags: tuple[str, ...] = ()
 
 

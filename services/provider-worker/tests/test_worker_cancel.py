@@ -160,7 +160,7 @@ async def test_a_paid_failure_of_a_cancelled_job_is_billed_and_not_made_again(ho
 
     painter.answer = corrupt
     here = home.worker(painter)
-    here.pictures.bad = {b"broken"}
+    here.finisher.bad = {b"broken"}
     job = prepared()
     await here.hear(envelope(job))
     await here.reserve()

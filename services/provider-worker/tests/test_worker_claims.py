@@ -14,9 +14,9 @@ from sqlalchemy import text
 from chassis.ids import uuid7
 from provider_worker.adapters.interface import GenerationRequest, Status
 from provider_worker.engine.ports import LeaseLost
-from provider_worker.tasks import Await, Finished, Keep, Piece, Pool, Reference, Staged, Written
+from provider_worker.tasks import Await, Finished, Keep, Made, Piece, Pool, Reference, Staged, Written
 from schemas.events import GenerationCompleted, GenerationStarted
-from schemas.parts import Billing, Fit
+from schemas.parts import Billing
 from tests.worker_builders import Home, Painter, envelope, home_at, prepared, table
 
 pytestmark = pytest.mark.integration
@@ -123,7 +123,7 @@ async def test_the_write_of_a_paused_holder_is_refused(home: Home) -> None:
     await home.rows("UPDATE tasks SET lease_until = now() - interval '1 s'")
     await awake.finish()
 
-    finished = Finished(STAGED.pieces[0], "image/png", Fit(native_width=64, native_height=32, method="none"))
+    finished = Finished((Made(STAGED.pieces[0], "image/png", 64, 32),))
     for step in (
         Keep(old, STAGED),
         Await(old, 1.0, Reference("x")),

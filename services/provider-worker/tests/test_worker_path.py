@@ -212,7 +212,7 @@ async def test_a_corrupt_result_is_made_again_once_on_a_quote_of_its_own(home: H
 
     painter.answer = first_broken
     here = home.worker(painter)
-    here.pictures.bad = {b"broken"}
+    here.finisher.bad = {b"broken"}
     await here.hear(envelope(prepared()))
     await here.finish()
     [failed] = await home.said(GenerationFailed)
@@ -242,7 +242,7 @@ async def test_a_broken_download_is_fetched_again_and_not_paid_for_again(home: H
 
     painter.answer, painter.fetch, painter.poll = by_address, fetch, poll  # type: ignore[method-assign]
     here = home.worker(painter)
-    here.pictures.bad = {b"broken"}
+    here.finisher.bad = {b"broken"}
     await here.hear(envelope(prepared()))
     await here.finish()
     assert len(await home.said(GenerationCompleted)) == 1

@@ -50,7 +50,7 @@ from provider_worker.events import Hears
 from provider_worker.planning import Planner
 from provider_worker.routing import KindRoute, RetryPolicy, RouteTable, Use, pool_of
 from provider_worker.store.database import TaskDatabase
-from provider_worker.tasks import Finished, Piece, Pool
+from provider_worker.tasks import Finished, Made, Piece, Pool
 from schemas.cloudevents import CloudEvent, decode
 from schemas.event import Event
 from schemas.events import (
@@ -204,19 +204,19 @@ def refusing(error: ProviderError, times: int, then: Painter) -> Answer:
 
 
 class Believing:
-    """Pictures that pass unless their key is told to be bad."""
+    """Passes everything but the bytes that it is told are bad."""
 
     def __init__(self) -> None:
         self.bad: set[bytes] = set()
         self.objects: ObjectStore | None = None
 
-    async def finish(self, piece: Piece, wanted: PreparedItem) -> Finished:
+    async def finish(self, pieces: Sequence[Piece], wanted: PreparedItem) -> Finished:
         if self.objects is not None and self.bad:
-            data = b"".join([chunk async for chunk in self.objects.open(piece.key)])
+            data = b"".join([chunk async for chunk in self.objects.open(pieces[0].key)])
             if data in self.bad:
                 raise Refused("cannot be decoded")
         fit = Fit(native_width=wanted.width, native_height=wanted.height, method="none")
-        return Finished(piece, "image/png", fit)
+        return Finished(tuple(Made(piece, "image/png", wanted.width, wanted.height) for piece in pieces), fit)
 
 
 @dataclass
@@ -232,7 +232,7 @@ class Worker:
     upkeep: Upkeep
     bills: Bills
     health: Health
-    pictures: Believing
+    finisher: Believing
 
     async def hear(self, *events: CloudEvent[Any]) -> None:
         """Handles events as a batch of one type, in one transaction."""
@@ -307,20 +307,20 @@ def worker(
     claimer = Claimer(store, leases, StoreGate(objects), pools, hands=hands)
     health = Health(store)
     production = Production(by_name, Fetching(objects), routes, still_ours=leases.is_ours, random=Random(7))
-    pictures = Believing()
-    pictures.objects = objects
+    finisher = Believing()
+    finisher.objects = objects
     endings = Endings(routes, production.price, production.resendable, uuid7, Random(7), health.is_closed)
     return Worker(
         engine=engine,
         hears=Hears(outbox, Planner(routes, production.price, uuid7, health.is_closed)),
         store=store,
         claimer=claimer,
-        tools=Tools(store, production, pictures, endings, health, claimer.freed),
+        tools=Tools(store, production, finisher, endings, health, claimer.freed),
         leases=leases,
         upkeep=Upkeep(store, objects, claimer.ready),
-        bills=Bills(store, production, pictures, grace_s=0.0),
+        bills=Bills(store, production, finisher, grace_s=0.0),
         health=health,
-        pictures=pictures,
+        finisher=finisher,
     )
 
 

@@ -18,7 +18,7 @@ from provider_worker.adapters.interface import ProviderError
 from provider_worker.engine.endings import Endings
 from provider_worker.engine.fetching import Delivery, StoreAway
 from provider_worker.engine.health import Health
-from provider_worker.engine.ports import LeaseLost, Pictures, Refused, TaskStore
+from provider_worker.engine.ports import Finisher, LeaseLost, Refused, TaskStore
 from provider_worker.engine.production import Production
 from provider_worker.engine.submission import AtWork
 from provider_worker.routing import Failure
@@ -60,7 +60,7 @@ class Tools:
 
     store: TaskStore
     production: Production
-    pictures: Pictures
+    finisher: Finisher
     endings: Endings
     health: Health
     freed: Callable[[], None]
@@ -167,7 +167,7 @@ class Attempt:
     async def _check(self, delivery: Delivery, *, again: bool = True) -> None:
         staged = delivery.staged
         try:
-            finished = await self._tools.pictures.finish(staged.pieces[0], self._task.item)
+            finished = await self._tools.finisher.finish(staged.pieces, self._task.item)
         except Transient as error:
             self._log.warning("check_postponed", error=str(error))
             await self._write(Await(self._task, CHECK_WAIT_S))

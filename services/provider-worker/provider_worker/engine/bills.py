@@ -9,10 +9,10 @@ from chassis.telemetry import get_logger
 from provider_worker import metrics, says
 from provider_worker.adapters.interface import ProviderError
 from provider_worker.engine.attempts import facts
-from provider_worker.engine.endings import output
+from provider_worker.engine.endings import outputs
 from provider_worker.engine.failures import spent
 from provider_worker.engine.fetching import Delivery, StoreAway
-from provider_worker.engine.ports import Pictures, Refused, TaskStore
+from provider_worker.engine.ports import Finisher, Refused, TaskStore
 from provider_worker.engine.production import Production, Undelivered
 from provider_worker.routing import Failure
 from provider_worker.tasks import OpenBill, Staged
@@ -40,7 +40,7 @@ class Bills:
 
     store: TaskStore
     production: Production
-    pictures: Pictures
+    finisher: Finisher
     grace_s: float
 
     async def step(self) -> bool:
@@ -92,7 +92,7 @@ class Bills:
     async def _late(self, bill: OpenBill, delivery: Delivery) -> _Answer:
         staged = delivery.staged
         try:
-            finished = await self.pictures.finish(staged.pieces[0], bill.task.item)
+            finished = await self.finisher.finish(staged.pieces, bill.task.item)
         except Refused as error:
             return _Answer(staged.billing, f"the late result is not usable: {error}", staged)
-        return _Answer(staged.billing, "the provider finished late", staged, (output(bill.task, finished),))
+        return _Answer(staged.billing, "the provider finished late", staged, tuple(outputs(finished)))

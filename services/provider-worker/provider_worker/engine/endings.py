@@ -59,7 +59,7 @@ class Endings:
         """The item is made: exactly the asked size, checked."""
         event = says.completed(
             task,
-            outputs=[output(task, finished)],
+            outputs=outputs(finished),
             fit=finished.fit,
             flags=list(finished.flags),
             billing=staged.billing,
@@ -131,19 +131,23 @@ class Endings:
         return Finish(task, _closing("failed", failure.code, failure.billing, staged), (event,))
 
 
-def output(task: Task, finished: Finished) -> Output:
-    """The finished piece; nothing is signed yet, so what is stored is what was made."""
-    piece = finished.piece
-    return Output(
-        number=piece.number,
-        staged_key=piece.key,
-        sha256=piece.sha256,
-        content_sha256=piece.sha256,
-        size=piece.size,
-        mime=finished.mime,
-        width=task.item.width,
-        height=task.item.height,
-    )
+def outputs(finished: Finished) -> list[Output]:
+    """What was finished; nothing is signed yet, so what is stored is what was made."""
+    return [
+        Output(
+            number=made.piece.number,
+            role=made.piece.role,
+            staged_key=made.piece.key,
+            sha256=made.piece.sha256,
+            content_sha256=made.piece.sha256,
+            size=made.piece.size,
+            mime=made.mime,
+            width=made.width,
+            height=made.height,
+            duration_seconds=made.duration_s,
+        )
+        for made in finished.outputs
+    ]
 
 
 def _closing(outcome: Ended, code: ErrorCode, billing: Billing, staged: Staged | None) -> Closing:

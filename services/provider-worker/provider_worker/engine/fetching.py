@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from chassis import crash
 from chassis.errors import Transient
 from chassis.telemetry import get_logger
+from media import MAX_BYTES, MAX_PICTURE_BYTES
 from objects import ObjectStore, ObjectTooLarge, StorageError, staged_key
 from provider_worker.adapters.interface import Artifact, MediaKind, ProviderAdapter, ProviderError, Status
 from provider_worker.engine.failures import failure_of
@@ -18,8 +19,6 @@ from schemas.parts import Billing, ErrorCode, Stage
 
 log = get_logger()
 
-MAX_PICTURE_BYTES = 64 * 1024 * 1024
-MAX_BYTES = 512 * 1024 * 1024
 MOST_PIECES = 16
 FETCH_WAITS = (1.0, 2.0, 4.0)
 INLINE_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 16.0, 16.0)

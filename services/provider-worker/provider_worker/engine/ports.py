@@ -92,9 +92,13 @@ class Refused(Exception):
     """The bytes are not what was asked for; the message may be shown (R72)."""
 
 
-class Pictures(Protocol):
-    """Decodes whole pictures where that can do no harm."""
+class Finisher(Protocol):
+    """Decodes whole results where that can do no harm."""
 
-    async def finish(self, piece: Piece, item: PreparedItem) -> Finished:
-        """The staged picture in exactly the item's size and format, under the same key; raises `Refused`."""
+    async def finish(self, pieces: Sequence[Piece], item: PreparedItem) -> Finished:
+        """The staged pieces as they are handed over, each under its own key; the first of them is the primary.
+
+        A picture has exactly the item's size and format; of another kind what differs from the item is flagged. A
+        further piece that is broken is dropped and flagged; raises `Refused` where the primary is.
+        """
         ...
