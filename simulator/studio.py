@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from simulator.generation import Output
-from simulator.media import made
-from simulator.media.images import stamped
+from simulator.media import images, made, videos
 
 _REMEMBERED_BYTES = 96 << 20
 _WORKERS = 2
+_FEW = 8
 
 
 class Studio:
@@ -30,10 +30,12 @@ class Studio:
         self._size = 0
 
     async def bytes_of(self, output: Output, *, stamp: bool = False) -> bytes:
-        """The file of an output. With `stamp`, pictures are one of a few that are drawn once and then told apart."""
+        """The file of an output. With `stamp`, it is one of a few that are made once and then told apart."""
         if stamp and output.kind == "image":
-            few = replace(output, kind="stamped_image", seed=output.seed % 8)
-            return stamped(await self.bytes_of(few), output.mime, output.seed)
+            few = replace(output, kind="stamped_image", seed=output.seed % _FEW)
+            return images.stamped(await self.bytes_of(few), output.mime, output.seed)
+        if stamp and output.kind == "video":
+            return videos.stamped(await self.bytes_of(replace(output, seed=output.seed % _FEW)), output.seed)
         name = repr((output.kind, output.mime, output.seed, sorted(output.params.items())))
         if name in self._made:
             self._made.move_to_end(name)

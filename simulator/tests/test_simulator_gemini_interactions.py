@@ -78,6 +78,22 @@ def test_the_download_leads_to_an_address_without_the_key(client: genai.Client, 
     assert simulator.http.get(answer.headers["location"]).headers["content-type"] == "video/mp4"
 
 
+def test_stamped_videos_are_made_once_and_differ_all_the_same(
+    client: genai.Client, simulator: RunningSimulator
+) -> None:
+    simulator.post("settings", provider="gemini_interactions", pictures="stamped")
+    inline: Any = {**VIDEO, "delivery": "inline"}
+    found = set()
+    for number in range(10):
+        made: Any = client.interactions.create(model=OMNI, input=f"A fox {number}", response_format=inline)
+        found.add(base64.b64decode(made.output_video.data))
+    assert len(found) == 10
+    assert len({data.rpartition(b"free")[0][:-4] for data in found}) <= 8
+    for data in found:
+        with av.open(BytesIO(data), "r") as file:
+            assert sum(1 for _ in file.decode(video=0)) == 3 * 24
+
+
 def test_an_interaction_walks_from_its_start_to_its_end(client: genai.Client, simulator: RunningSimulator) -> None:
     slowly(simulator)
     made, seen = created(client), []

@@ -8,6 +8,8 @@ from typing import Any
 import av
 import httpx
 import pytest
+from google import genai
+from google.genai import types
 
 from simulator.testing import RunningSimulator
 
@@ -46,6 +48,26 @@ def test_a_video_has_the_shape_and_the_length_asked_for(
         assert (pictures.width, pictures.height) == size
         assert (file.duration or 0) / av.time_base == 4
     assert simulator.bill("veo")["amount_micros"] == 1_600_000
+
+
+def test_the_vendors_own_client_refuses_it() -> None:
+    with genai.Client(api_key="k") as client, pytest.raises(ValueError, match="not in Gemini Developer API mode"):
+        client.models.generate_videos(model=MODEL, source=types.GenerateVideosSource(prompt="A fox"))
+
+
+@pytest.mark.parametrize("how", ["truncated", "garbage", "html", "empty"])
+def test_a_video_may_come_broken(api: httpx.Client, how: str) -> None:
+    answer = api.get(sample(operation(api, f"corrupt:{how}")), follow_redirects=True)
+    with pytest.raises((av.InvalidDataError, av.EOFError)), av.open(BytesIO(answer.content), "r") as file:
+        list(file.decode(video=0))
+
+
+def test_a_video_may_come_too_small_and_too_short_or_be_something_else(api: httpx.Client) -> None:
+    small = api.get(sample(operation(api, "corrupt:wrong_size")), follow_redirects=True)
+    with av.open(BytesIO(small.content), "r") as file:
+        assert (file.streams.video[0].width, (file.duration or 0) / av.time_base) == (640, 2)
+    other = api.get(sample(operation(api, "corrupt:wrong_mime")), follow_redirects=True)
+    assert (other.headers["content-type"], other.content[:4]) == ("video/mp4", b"\x89PNG")
 
 
 def test_the_file_wants_the_key_and_leads_to_where_none_is(api: httpx.Client, simulator: RunningSimulator) -> None:

@@ -319,6 +319,15 @@ async def test_a_job_whose_price_is_not_known_here_names_none(
     assert (status.state, status.cost) == ("succeeded", None)
 
 
+async def test_what_had_ended_before_it_was_cancelled_was_not_stopped(
+    omni: ProviderAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provider_worker.adapters.wire.Answer.ok", True)
+    for word, stopped in (("completed", False), ("cancelled", True)):
+        monkeypatch.setattr("provider_worker.adapters.wire.Answer.json_or_none", lambda _, word=word: {"status": word})
+        assert await omni.cancel(JobRef("google", "v1")) is stopped
+
+
 async def test_an_interaction_nobody_knows_is_an_invalid_request(omni: ProviderAdapter) -> None:
     with pytest.raises(ProviderError, match="Invalid interaction name") as caught:
         await omni.poll(JobRef("google", "v1nobody"))
