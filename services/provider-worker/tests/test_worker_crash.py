@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,10 +10,10 @@ import pytest
 from provider_worker.adapters.sandbox import read_lines
 from schemas.events import GenerationCompleted, GenerationStarted
 from tests.worker_builders import PRICE, Home, Painter, envelope, home_at, prepared
+from tests.worker_child import run_child
 
 pytestmark = pytest.mark.integration
 
-CHILD = Path(__file__).with_name("worker_child.py")
 POINTS = [
     "worker.before_intent",
     "worker.after_intent",
@@ -38,33 +35,14 @@ async def home(database_url: str, tmp_path: Path) -> AsyncIterator[Home]:
         yield home
 
 
-async def run_child(home: Home, folder: Path, crash_at: str | None = None) -> int:
-    """The exit code of a worker process over this home."""
-    environment = {**os.environ, **({"BACKLOT_CRASH_AT": crash_at} if crash_at else {})}
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(CHILD),
-        home.dsn,
-        str(folder / "objects"),
-        str(folder / "sandbox"),
-        env=environment,
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        return await asyncio.wait_for(child.wait(), 120)
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-
-
 async def test_killed_at_every_step_in_turn_it_loses_nothing_and_pays_once(home: Home, tmp_path: Path) -> None:
     """Each process dies at another step, also of what the one before it left; the last one ends everything."""
     outside = home.worker(Painter("sandbox"))
+    arguments = [home.dsn, str(tmp_path / "objects"), str(tmp_path / "sandbox")]
     for point in POINTS:
         await outside.hear(envelope(prepared(ITEMS)))
-        assert await run_child(home, tmp_path, point) == 137, point
-    assert await run_child(home, tmp_path) == 0
+        assert await run_child(arguments, crash_at=point) == 137, point
+    assert await run_child(arguments) == 0
 
     items = ITEMS * len(POINTS)
     words = await home.last_words()

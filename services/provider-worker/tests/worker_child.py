@@ -1,26 +1,52 @@
-"""A worker in a process of its own, to be killed: `python worker_child.py DSN OBJECTS SANDBOX`.
+"""A worker in a process of its own, to be killed.
 
-It has the real sandbox and no Kafka: it answers its own quotes as the ledger would, and ends when every item has.
+It has the real sandbox, or a provider of the route file as the environment leads to it, and no Kafka: it answers its
+own quotes as the ledger would, and ends when every item has. Processes are forked from one that has everything
+imported, which they leave as soon as they begin.
 """
 
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
+import os
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from chassis import crash
 from chassis.database import make_engine
 from objects import FolderStore
+from provider_worker.adapters.interface import ProviderAdapter
+from provider_worker.adapters.registry import maker_of
 from provider_worker.adapters.sandbox import SandboxProvider, SandboxSettings
-from provider_worker.routing import Use
+from provider_worker.route_file import read_routes
+from provider_worker.routing import RetryPolicy, RouteTable, Use
 from tests.worker_builders import table, unfinished, worker
 
 
-async def main(dsn: str, objects: str, sandbox: str) -> None:
+def of_route_file(name: str) -> tuple[ProviderAdapter, RouteTable]:
+    """The provider with its routes, which wait for nothing for long."""
+    routes = read_routes(only={name})
+    adapter = maker_of(routes.adapters[name], {})(routes.configs[name])
+    quick = {
+        kind: replace(route, poll_s=0.05, uses=tuple(use for use in route.uses if use.provider == name))
+        for kind, route in routes.table.routes.items()
+    }
+    patience = {name: RetryPolicy(waits=(0.05, 0.1, 0.2))}
+    return adapter, replace(routes.table, routes=quick, retries=patience, unknown_grace_s=0.5)
+
+
+async def main(dsn: str, objects: str, sandbox: str, name: str = "") -> None:
     engine = make_engine(dsn, name="provider-worker")
     store = FolderStore(Path(objects))
-    provider = SandboxProvider(SandboxSettings(Path(sandbox), instant=True))
-    here = worker(engine, store, provider, routes=table(Use("sandbox", "sandbox-image-1")), lease_s=1.0)
+    if name:
+        provider, routes = of_route_file(name)
+    else:
+        provider = SandboxProvider(SandboxSettings(Path(sandbox), instant=True))
+        routes = table(Use("sandbox", "sandbox-image-1"))
+    here = worker(engine, store, provider, routes=routes, lease_s=1.0)
     await here.reserve()
     while await unfinished(engine):
         await here.upkeep.revive()
@@ -31,5 +57,24 @@ async def main(dsn: str, objects: str, sandbox: str) -> None:
     await engine.dispose()
 
 
-if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+def begin(arguments: list[str], environ: Mapping[str, str], crash_at: str | None) -> None:
+    """What a forked process does."""
+    os.environ.update(environ)
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - as long as the process lives
+    crash._CHOSEN = crash_at
+    asyncio.run(main(*arguments))
+
+
+async def run_child(arguments: list[str], environ: Mapping[str, str] | None = None, crash_at: str | None = None) -> int:
+    """The exit code of a worker process; it dies at the crash point of this name."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    child = context.Process(target=begin, args=(arguments, dict(environ or {}), crash_at), daemon=True)
+    child.start()
+    try:
+        await asyncio.to_thread(child.join, 120)
+        assert child.exitcode is not None, "the worker did not end"
+        return child.exitcode
+    finally:
+        child.kill()
+        await asyncio.to_thread(child.join)
