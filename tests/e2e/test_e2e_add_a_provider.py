@@ -57,6 +57,7 @@ def test_who_types_what_the_page_says_has_a_provider_more_and_a_file_from_each(t
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^\d\d passed, 0 failed$", done.stdout, re.MULTILINE)
+    assert re.search(r"^simulator +http://127\.0\.0\.1:\d+$", done.stdout, re.MULTILINE)
     files = [Path(line) for line in done.stdout.splitlines() if line.startswith("demo-output/")]
     assert len(files) == len(generated_by())
     assert Counter(Image.open(tmp_path / file).size for file in files if file.suffix == ".png") == {

@@ -103,7 +103,14 @@ def test_the_last_lines_of_logs_are_shown_with_their_names(types: Types, tmp_pat
 
 @pytest.mark.parametrize(
     "command",
-    [["fly"], ["job"], ["jobs", "--limit", "0"], ["generate", "a fox", "--count", "11"], ["up", "--port", "99999"]],
+    [
+        ["fly"],
+        ["job"],
+        ["jobs", "--limit", "0"],
+        ["generate", "a fox", "--count", "11"],
+        ["up", "--port", "99999"],
+        ["up", "--wire", "w"],
+    ],
     ids=" ".join,
 )
 def test_a_command_line_that_is_wrong_ends_with_two(types: Types, command: list[str]) -> None:

@@ -97,7 +97,7 @@ def test_what_an_adapter_raises_is_told_with_its_place(own: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "PAINTER_API_KEY is not set: no wire of the simulator has this variable"),
+        ({}, "PAINTER_API_KEY is not set: no wire of the simulator has it"),
         (
             {"PAINTER_API_KEY": "k"},
             "the base_url of painter leads to https://api.painter.example, not to the simulator",

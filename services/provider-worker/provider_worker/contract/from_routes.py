@@ -28,7 +28,7 @@ def cases_of(name: str, routes: Path | None, environment: Mapping[str, str], ori
     if name not in read.adapters:
         raise StartError([f"there is no provider {name}; there are: {', '.join(sorted(read.adapters))}"])
     if name in read.disabled:
-        raise StartError([f"{read.disabled[name]}: no wire of the simulator has this variable; --wire names yours"])
+        raise StartError([f"{read.disabled[name]}: no wire of the simulator has it; --wire names yours"])
     config = read.configs[name]
     if not config.base_url.startswith(f"{origin}/"):
         raise StartError([_elsewhere(config)])
