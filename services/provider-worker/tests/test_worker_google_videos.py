@@ -322,10 +322,14 @@ async def test_a_job_whose_price_is_not_known_here_names_none(
 async def test_what_had_ended_before_it_was_cancelled_was_not_stopped(
     omni: ProviderAdapter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("provider_worker.adapters.wire.Answer.ok", True)
     for word, stopped in (("completed", False), ("cancelled", True)):
         monkeypatch.setattr("provider_worker.adapters.wire.Answer.json_or_none", lambda _, word=word: {"status": word})
         assert await omni.cancel(JobRef("google", "v1")) is stopped
+
+
+async def test_a_page_of_a_stranger_in_between_stops_nothing(omni: ProviderAdapter) -> None:
+    ref = await sent(omni, replace(VIDEO, prompt="A fox [[sim:http502:foreign@cancel]]"))
+    assert not await omni.cancel(ref)
 
 
 async def test_an_interaction_nobody_knows_is_an_invalid_request(omni: ProviderAdapter) -> None:

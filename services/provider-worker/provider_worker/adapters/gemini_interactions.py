@@ -108,9 +108,8 @@ class Interactions(HttpAdapter):
 
     async def cancel(self, ref: JobRef) -> bool:
         """What has ended is refused."""
-        answer = await self._wire.ask("POST", f"{_path(ref)}/cancel")
-        body = answer.json_or_none()
-        return answer.ok and isinstance(body, dict) and body.get("status") == "cancelled"
+        body = (await self._wire.ask("POST", f"{_path(ref)}/cancel")).json_or_none()
+        return isinstance(body, dict) and body.get("status") == "cancelled"
 
     async def parse_webhook(self, headers: Mapping[str, str], body: bytes, received_at: datetime) -> WebhookEvent:
         """`{"type", "data": {"id"}, "user_metadata"}`: what has come of it is asked for.
