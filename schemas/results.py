@@ -24,6 +24,7 @@ class ResultAsset(Part):
     file_size: int
     width: int | None = None
     height: int | None = None
+    duration_seconds: float | None = None
 
 
 class ResultError(Part):

@@ -111,4 +111,5 @@ def _asset(output: Output) -> ResultAsset:
         file_size=output.file_size,
         width=output.width,
         height=output.height,
+        duration_seconds=output.duration_seconds,
     )

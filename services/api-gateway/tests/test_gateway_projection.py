@@ -11,6 +11,7 @@ from api_gateway.items import ItemStatus
 from api_gateway.lifecycle import InvalidStateTransition, Status, passage
 from api_gateway.outcomes import advance
 from api_gateway.projection import CancelState, JobState, state, state_of
+from api_gateway.view import view_of
 from chassis.ids import uuid7
 from schemas.event import Event
 from schemas.events import (
@@ -24,6 +25,7 @@ from schemas.events import (
     GenerationSettled,
     GenerationSkipped,
     GenerationStarted,
+    JobCompleted,
     JobFailed,
     JobPartial,
     JobSettled,
@@ -336,6 +338,24 @@ def test_the_outside_is_told_the_end_and_then_the_bill() -> None:
     assert (partial.items, partial.completed, partial.settled, partial.cost_micros) == (2, 1, False, 0)
     assert [asset.item for asset in partial.assets] == [1]
     assert settled == JobSettled(job_id=JOB, cost_micros=39_000, currency="USD")
+
+
+def test_the_outside_and_the_owner_are_told_how_long_a_sound_is() -> None:
+    sound = {"mime": "audio/mpeg", "width": None, "height": None, "duration_seconds": 2.5}
+    events = [
+        prepared(JOB),
+        quoted(JOB),
+        completed(JOB).model_copy(update={"fit": None}),
+        stored(JOB).model_copy(update=sound),
+    ]
+    fold = Fold()
+    fold.hear(events)
+
+    [told] = fold.announced
+    assert isinstance(told, JobCompleted)
+    [asset], [item] = told.assets, view_of(job_of(*events))["items"]
+    for shown in (asset.model_dump(), item["outputs"][0]):
+        assert sound.items() <= shown.items()
 
 
 def test_a_job_that_leaves_the_queue_passes_processing() -> None:

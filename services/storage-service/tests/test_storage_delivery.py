@@ -195,3 +195,26 @@ def test_every_type_of_media_has_its_own_content_type() -> None:
     """R118."""
     for mime in ("image/png", "video/mp4", "audio/mpeg", "model/gltf-binary", "image/vnd.radiance", "application/zip"):
         assert content_type(mime).mime == mime
+
+
+@pytest.mark.parametrize(
+    ("mime", "extension"),
+    [
+        ("image/png", ".png"),
+        ("image/jpeg", ".jpg"),
+        ("image/webp", ".webp"),
+        ("image/x-exr", ".exr"),
+        ("image/vnd.radiance", ".hdr"),
+        ("video/mp4", ".mp4"),
+        ("video/webm", ".webm"),
+        ("audio/wav", ".wav"),
+        ("audio/mpeg", ".mp3"),
+        ("audio/ogg", ".ogg"),
+        ("audio/flac", ".flac"),
+        ("model/gltf-binary", ".glb"),
+    ],
+)
+def test_what_is_made_is_served_as_what_it_is_under_its_own_extension(mime: str, extension: str) -> None:
+    headers = answer(replace(PUBLIC, mime=mime), Admission.PUBLIC, None, Request()).headers
+    assert (headers["Content-Type"], content_type(mime).extension) == (mime, extension)
+    assert headers["Content-Disposition"].startswith("inline;")

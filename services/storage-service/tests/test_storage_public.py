@@ -17,7 +17,7 @@ from objects.signing import MAX_TTL_S, Grant, Signed, derive_key, sign
 from stack.testing import PostgresServer
 from storage_service.http.public import Door, serve_assets
 from storage_service.ownership import Viewer
-from tests.storage_house import PICTURE, STRANGER, TENANT, USER, House, house_in, migrated_database
+from tests.storage_house import PICTURE, STRANGER, TENANT, USER, House, completed, house_in, migrated_database
 
 pytestmark = pytest.mark.integration
 
@@ -121,6 +121,21 @@ async def test_who_has_the_bytes_gets_none(house: House, visitor: httpx.AsyncCli
     again = await visitor.get(f"/asset/{asset}", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["etag"] == first.headers["etag"]
+
+
+async def test_a_video_is_watched_from_its_middle(house: House, visitor: httpx.AsyncClient) -> None:
+    film = os.urandom(300_000)
+    output = await house.stage(film, mime="video/mp4", duration_seconds=8.0)
+    heard = completed([output], visibility="public", kind="video", asset_type=None)
+    await house.hear(heard)
+    await house.store_all()
+    [said] = await house.said()
+    response = await visitor.get(f"/asset/{said.asset_id}", headers={"Range": "bytes=150000-"})
+    assert (response.status_code, response.content) == (206, film[150_000:])
+    assert response.headers["content-range"] == "bytes 150000-299999/300000"
+    assert (response.headers["content-type"], response.headers["accept-ranges"]) == ("video/mp4", "bytes")
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["content-disposition"] == 'inline; filename="hero.mp4"'
 
 
 async def test_a_long_asset_comes_whole_and_in_parts(house: House, visitor: httpx.AsyncClient) -> None:
