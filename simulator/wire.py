@@ -101,6 +101,6 @@ def bearer(request: Request, scheme: str = "Bearer") -> str | None:
 
 
 def reference_in(url: str | None) -> str | None:
-    """The attempt named by a callback path of the form `/hooks/{provider}/{attempt}/{token}`."""
+    """The attempt named by a callback path that ends in `hooks/{provider}/{attempt}/{token}`, or in `webhooks/...`."""
     parts = (url or "").split("?")[0].split("/")
-    return parts[parts.index("hooks") + 2] if "hooks" in parts and len(parts) > parts.index("hooks") + 2 else None
+    return parts[-2] if len(parts) > 3 and parts[-4] in {"hooks", "webhooks"} else None

@@ -228,6 +228,7 @@ class System:
             "ASSET_PUBLIC_URL": _origin(plan.ports[1]),
             "API_GATEWAY_BOOTSTRAP_KEY": secrets.api_key,
             "PROVIDER_WORKER_SANDBOX_DIR": str(self.home / "sandbox"),
+            "PROVIDER_WORKER_CALLBACK_URL": _origin(plan.ports[0]),
         }
         fixed = {KAFKA_SETTING: bootstrap}
         fixed |= {f"{spec.package.upper()}_URL": _origin(plan.ports[spec.internal]) for spec in SERVICES}

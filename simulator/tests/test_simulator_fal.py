@@ -143,6 +143,25 @@ def test_a_callback_is_signed_and_names_the_attempt(simulator: RunningSimulator,
     assert simulator.bill()["lines"][0]["reference"] == "attempt-1"
 
 
+@pytest.mark.parametrize(
+    ("path", "attempt"),
+    [
+        ("/hooks/fal/a1/token", "a1"),
+        ("/api/webhooks/fal/a1/token", "a1"),
+        ("/api/webhooks/fal/token", None),
+        ("/hooks/fal/a1", None),
+        ("/", None),
+        ("", None),
+    ],
+)
+def test_the_reference_is_read_off_the_callbacks_path(
+    simulator: RunningSimulator, path: str, attempt: str | None
+) -> None:
+    submit(simulator, webhook=f"http://127.0.0.1:9{path}")
+    [line] = simulator.bill()["lines"]
+    assert line["reference"] == attempt
+
+
 def test_a_callback_of_a_failure_says_so(simulator: RunningSimulator, customer: Customer) -> None:
     submit(simulator, "policy:output", webhook=customer.url("a1"))
     _, told = customer.next()

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 from chassis.ids import uuid7
 from chassis.outbox import NOBODY
@@ -241,11 +242,25 @@ async def test_duplicates_that_come_together_are_applied_once(home: Home) -> Non
     studio = Studio()
     line = line_of(home, studio)
     attempt = await at_work(home, line)
-    for _ in range(8):
+    for _ in range(4):
         await line.comes(attempt=attempt, id="job-1")
-    await asyncio.gather(*(line.engine.step() for _ in range(3)))
-    found = await outcomes(home)
-    assert sorted(filter(None, found)) == ["duplicate"] * 7 + ["hinted"]
+    async with home.engine.begin() as conn:
+        await conn.execute(text("SELECT id FROM tasks FOR UPDATE"))
+        step = asyncio.create_task(line.engine.step())
+        await all_wait(home, 4)
+    assert await step
+    assert sorted(filter(None, await outcomes(home))) == ["duplicate"] * 3 + ["hinted"]
+
+
+async def all_wait(home: Home, many: int) -> None:
+    """Returns when so many transactions wait for a row."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with asyncio.timeout(20):
+        while True:
+            [[found]] = await home.rows(waiting)
+            if found >= many:
+                return
+            await asyncio.sleep(0.01)
 
 
 async def test_an_event_that_is_heard_twice_is_kept_once(home: Home) -> None:
