@@ -28,8 +28,8 @@ SETTLED = Counter("backlot_worker_bills_settled_total", "Open bills that were se
 SWEPT = Counter("backlot_worker_staged_swept_total", "Staged objects deleted after their time", registry=REGISTRY)
 OPEN_BILLS = Gauge(
     "backlot_worker_open_bills",
-    "Attempts of which nobody knows yet what they cost, by why; SUBMIT_UNKNOWN may need an operator",
-    ["provider", "code"],
+    "Attempts of which nobody knows yet what they cost, by why, and whether only an operator can find out",
+    ["provider", "code", "needs_operator"],
     registry=REGISTRY,
 )
 OLDEST_BILL = Gauge("backlot_worker_oldest_open_bill_seconds", "Age of the oldest open bill", registry=REGISTRY)

@@ -72,6 +72,7 @@ def _show(found: Sequence[ListedBill], *, as_json: bool) -> None:
             f"{bill.attempt_id}  {bill.provider}/{bill.model}  {bill.code}  quoted {_money(bill.quoted_micros)}  "
             f"open for {bill.age_s / 60:.0f} min, looked up {bill.lookups} times  "
             f"job {bill.job_id} item {bill.item} tenant {bill.tenant_id}"
+            f"{'  NEEDS AN OPERATOR' if bill.needs_operator else ''}"
             f"{f'  known there as {bill.external_id}' if bill.external_id else ''}\n"
         )
 

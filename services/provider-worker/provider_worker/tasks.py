@@ -301,7 +301,7 @@ class OpenBill:
 
 @dataclass(frozen=True, slots=True)
 class ListedBill:
-    """An open bill as an operator sees it."""
+    """An open bill as an operator sees it. `needs_operator`: its provider can be asked for nothing."""
 
     attempt_id: UUID
     job_id: UUID
@@ -315,6 +315,7 @@ class ListedBill:
     external_id: str | None
     lookups: int
     age_s: float
+    needs_operator: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +326,7 @@ class CountedBills:
     code: str
     bills: int
     oldest_s: float
+    needs_operator: bool
 
 
 class Written(StrEnum):

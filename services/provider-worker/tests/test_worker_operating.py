@@ -48,12 +48,17 @@ async def test_what_nobody_can_be_asked_about_is_listed_counted_and_settled_with
 ) -> None:
     here, attempt = await unknown(home)
     await here.bills.count()
-    assert OPEN_BILLS.labels("painter", "SUBMIT_UNKNOWN")._value.get() == 1
+    assert OPEN_BILLS.labels("painter", "SUBMIT_UNKNOWN", "false")._value.get() == 1
+    await home.rows("UPDATE attempts SET lookup_at = now()")
+    await here.bills.step()
+    await here.bills.count()
+    assert OPEN_BILLS.labels("painter", "SUBMIT_UNKNOWN", "true")._value.get() == 1
 
     capsys.readouterr()
     assert await operate(here.store, wanted(["--json"])) == 0
     [listed] = json.loads(capsys.readouterr().out)
     assert (listed["attempt_id"], listed["code"], listed["quoted_micros"]) == (attempt, "SUBMIT_UNKNOWN", PRICE)
+    assert listed["needs_operator"]
 
     paid = wanted(["settle", attempt, "--paid", "0.039", "--evidence", "invoice 2026-11, line 17"])
     assert await operate(here.store, paid) == 0
@@ -65,7 +70,8 @@ async def test_what_nobody_can_be_asked_about_is_listed_counted_and_settled_with
     assert await operate(here.store, wanted([])) == 0
     assert capsys.readouterr().out == "No bill is open.\n"
     await here.bills.count()
-    assert not OPEN_BILLS.collect()[0].samples
+    [family] = OPEN_BILLS.collect()
+    assert not family.samples
 
 
 async def test_a_bill_is_settled_once_however_often_and_by_whomever(home: Home) -> None:

@@ -54,14 +54,18 @@ class Bills:
         counted = await self.store.count_bills()
         metrics.OPEN_BILLS.clear()
         for group in counted:
-            metrics.OPEN_BILLS.labels(group.provider, group.code).set(group.bills)
+            metrics.OPEN_BILLS.labels(group.provider, group.code, str(group.needs_operator).lower()).set(group.bills)
         metrics.OLDEST_BILL.set(max((group.oldest_s for group in counted), default=0.0))
         return False
 
     async def _settle(self, bill: OpenBill) -> None:
         answer = await self._answer(bill)
         if answer is None:
-            await self.store.postpone(bill, min(LONGEST_WAIT_S, 5.0 * 2 ** min(bill.lookups, 10)))
+            await self._later(bill, flagged=False)
+            return
+        if isinstance(answer, Undelivered):
+            log.error("bill_needs_an_operator", lookups=bill.lookups, **facts(bill.task))
+            await self._later(bill, flagged=True)
             return
         event = says.settled(
             bill.task,
@@ -74,8 +78,11 @@ class Bills:
             metrics.SETTLED.labels(answer.billing.state).inc()
             log.info("bill_settled", state=answer.billing.state, evidence=answer.evidence, **facts(bill.task))
 
-    async def _answer(self, bill: OpenBill) -> _Answer | None:
-        """What the provider says now; None while it says nothing final."""
+    async def _later(self, bill: OpenBill, *, flagged: bool) -> None:
+        await self.store.postpone(bill, min(LONGEST_WAIT_S, 5.0 * 2 ** min(bill.lookups, 10)), flagged=flagged)
+
+    async def _answer(self, bill: OpenBill) -> _Answer | Undelivered | None:
+        """What the provider says now; None while it says nothing final, UNTOLD where it can say nothing."""
         try:
             found = await self.production.look_up(bill.task)
         except (ProviderError, TimeoutError, StoreAway) as error:
@@ -84,7 +91,7 @@ class Bills:
         if found is Undelivered.UNKNOWN_THERE and bill.age_s >= self.grace_s:
             return _Answer(spent(bill.task.external.spent_micros if bill.task.external else 0), found.value)
         if isinstance(found, Undelivered):
-            return None
+            return found if found is Undelivered.UNTOLD else None
         if isinstance(found, Failure):
             return None if found.is_open else _Answer(found.billing, found.message)
         return await self._late(bill, found)

@@ -63,7 +63,9 @@ class TaskStore(Protocol):
         """Closes the bill with its event; False where somebody else has looked it up meanwhile."""
         ...
 
-    async def postpone(self, bill: OpenBill, seconds: float) -> None: ...
+    async def postpone(self, bill: OpenBill, seconds: float, *, flagged: bool) -> None:
+        """Looks it up later; `flagged`: an operator has to settle it."""
+        ...
 
     async def provider_failed(self, provider: str, code: ErrorCode, message: str, open_s: float | None) -> None:
         """Opens the provider's breaker for `open_s` seconds, or for a while after enough failures in a row."""

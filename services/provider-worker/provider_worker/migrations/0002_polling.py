@@ -23,7 +23,8 @@ _TASKS = (
     "CREATE INDEX tasks_attempt ON tasks (attempt_id) WHERE state = 'polling'",
 )
 
-_ATTEMPTS = "ALTER TABLE attempts ADD COLUMN external json"
+# flagged_at: since when the bill waits for an operator, because its provider can be asked for nothing.
+_ATTEMPTS = "ALTER TABLE attempts ADD COLUMN external json, ADD COLUMN flagged_at timestamptz"
 
 # There from the first limit or the first trouble. tokens are as of refilled_at; failures in a row open the breaker
 # until opened_until, and one call is let through after it.
@@ -48,7 +49,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for statement in (
         "DROP TABLE accounts",
-        "ALTER TABLE attempts DROP COLUMN external",
+        "ALTER TABLE attempts DROP COLUMN external, DROP COLUMN flagged_at",
         "DROP INDEX tasks_attempt",
         "DROP INDEX tasks_polling",
         "DROP INDEX tasks_slots",

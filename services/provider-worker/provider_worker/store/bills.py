@@ -37,13 +37,15 @@ _DUE = text("""
 
 _LIST = text("""
     SELECT attempt_id, job_id, item, attempt, tenant_id, provider, model, code, price_micros AS quoted_micros,
-        external_id, lookups, extract(epoch FROM now() - closed_at)::float8 AS age_s
+        external_id, lookups, extract(epoch FROM now() - closed_at)::float8 AS age_s,
+        flagged_at IS NOT NULL AS needs_operator
     FROM attempts WHERE billing = 'pending' ORDER BY closed_at
 """)
 
 _COUNT = text("""
-    SELECT provider, code, count(*) AS bills, max(extract(epoch FROM now() - closed_at))::float8 AS oldest_s
-    FROM attempts WHERE billing = 'pending' GROUP BY provider, code
+    SELECT provider, code, flagged_at IS NOT NULL AS needs_operator, count(*) AS bills,
+        max(extract(epoch FROM now() - closed_at))::float8 AS oldest_s
+    FROM attempts WHERE billing = 'pending' GROUP BY 1, 2, 3
 """)
 
 _SETTLE = text("""
@@ -55,7 +57,8 @@ _SETTLE = text("""
 """)
 
 _POSTPONE = text("""
-    UPDATE attempts SET lookup_at = now() + CAST(:wait AS interval)
+    UPDATE attempts SET lookup_at = now() + CAST(:wait AS interval),
+        flagged_at = CASE WHEN :flagged THEN coalesce(flagged_at, now()) ELSE flagged_at END
     WHERE attempt_id = :attempt AND billing = 'pending' AND lookups = :lookups
 """)
 
@@ -83,7 +86,10 @@ async def listed(conn: AsyncConnection) -> list[ListedBill]:
 
 async def counted(conn: AsyncConnection) -> list[CountedBills]:
     """Open bills by provider and code."""
-    return [CountedBills(row.provider, row.code, row.bills, row.oldest_s) for row in await conn.execute(_COUNT)]
+    return [
+        CountedBills(row.provider, row.code, row.bills, row.oldest_s, row.needs_operator)
+        for row in await conn.execute(_COUNT)
+    ]
 
 
 async def settle(conn: AsyncConnection, bill: OpenBill, billing: Billing, evidence: str, staged: Staged | None) -> bool:
@@ -104,8 +110,14 @@ async def settle(conn: AsyncConnection, bill: OpenBill, billing: Billing, eviden
     return found.first() is not None
 
 
-async def postpone(conn: AsyncConnection, bill: OpenBill, seconds: float) -> None:
+async def postpone(conn: AsyncConnection, bill: OpenBill, seconds: float, *, flagged: bool) -> None:
+    """Looks it up later; `flagged`: an operator has to settle it."""
     await conn.execute(
         _POSTPONE,
-        {"attempt": bill.task.attempt_id, "lookups": bill.lookups, "wait": timedelta(seconds=seconds)},
+        {
+            "attempt": bill.task.attempt_id,
+            "lookups": bill.lookups,
+            "wait": timedelta(seconds=seconds),
+            "flagged": flagged,
+        },
     )

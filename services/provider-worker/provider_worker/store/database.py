@@ -116,9 +116,9 @@ class TaskDatabase:
                 await self._outbox.add(conn, [Draft(event, job.job_id, job.tenant_id, job.traceparent)])
             return settled
 
-    async def postpone(self, bill: OpenBill, seconds: float) -> None:
+    async def postpone(self, bill: OpenBill, seconds: float, *, flagged: bool) -> None:
         async with self._transaction() as conn:
-            await bills.postpone(conn, bill, seconds)
+            await bills.postpone(conn, bill, seconds, flagged=flagged)
 
     async def provider_failed(self, provider: str, code: ErrorCode, message: str, open_s: float | None) -> None:
         async with self._transaction() as conn:
