@@ -192,8 +192,11 @@ async def test_a_callback_that_cannot_be_read_is_refused(made: ProviderAdapter) 
         assert caught.value.reason == "malformed"
 
 
-async def test_with_a_key_of_kie_ai_its_signature_is_asked_for(simulator: RunningSimulator) -> None:
-    made = replace(SUNO, options={"webhook_key": KEY}).adapter(simulator.url)
+async def test_with_a_key_of_kie_ai_its_signature_is_asked_for(
+    simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUNO_WEBHOOK_KEY", KEY)
+    made = replace(SUNO, options={"webhook_key_env": "SUNO_WEBHOOK_KEY"}).adapter(simulator.url)
     body = b'{"code": 200, "data": {"callbackType": "complete", "task_id": "ee9c2715375b7837f8bb51d641ff5863"}}'
     with pytest.raises(WebhookRefused) as caught:
         await made.parse_webhook({}, body, datetime.now(UTC))

@@ -44,7 +44,7 @@ from provider_worker.engine.gate import StoreGate
 from provider_worker.engine.health import Health
 from provider_worker.engine.leases import Leases
 from provider_worker.engine.ports import Refused
-from provider_worker.engine.production import Production
+from provider_worker.engine.production import CallbackUrl, Production
 from provider_worker.engine.upkeep import Upkeep
 from provider_worker.events import Hears
 from provider_worker.planning import Planner
@@ -295,6 +295,7 @@ def worker(
     routes: RouteTable | None = None,
     hands: int = 64,
     lease_s: float = 30.0,
+    callback_url: CallbackUrl = lambda task: None,
 ) -> Worker:
     by_name: dict[str, ProviderAdapter] = {painter.name: painter for painter in painters or (Painter(),)}
     routes = routes or table(*(Use(name, "paint-1") for name in by_name))
@@ -306,7 +307,14 @@ def worker(
     pools = pools_of(routes)
     claimer = Claimer(store, leases, StoreGate(objects), pools, hands=hands)
     health = Health(store)
-    production = Production(by_name, Fetching(objects), routes, still_ours=leases.is_ours, random=Random(7))
+    production = Production(
+        by_name,
+        Fetching(objects),
+        routes,
+        still_ours=leases.is_ours,
+        random=Random(7),
+        callback_url=callback_url,
+    )
     finisher = Believing()
     finisher.objects = objects
     endings = Endings(routes, production.price, production.resendable, uuid7, Random(7), health.is_closed)

@@ -7,6 +7,7 @@ there; the callback's address brings a lost job back.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -65,9 +66,9 @@ _BODY_CODES: Mapping[int, tuple[ErrorCode, Scope]] = {
 class Suno(HttpAdapter):
     """`POST /api/v1/generate`, `GET /api/v1/generate/record-info`."""
 
-    def __init__(self, config: ProviderConfig) -> None:
+    def __init__(self, config: ProviderConfig, webhook_key: str = "") -> None:
         super().__init__(config, config.account("Authorization", "Bearer "))
-        self._webhook_key = str(config.options.get("webhook_key") or "")
+        self._webhook_key = webhook_key
 
     def capabilities(self) -> Sequence[Capability]:
         return [
@@ -181,5 +182,5 @@ def _unclear(answer: Answer, missing: str) -> ProviderError:
 
 
 def make(config: ProviderConfig) -> Suno:
-    """An adapter for one key of a Suno gateway."""
-    return Suno(config)
+    """An adapter for one key of a Suno gateway. The option `webhook_key_env` names what holds kie.ai's key."""
+    return Suno(config, os.environ.get(str(config.options.get("webhook_key_env") or ""), ""))
