@@ -297,6 +297,37 @@ async def test_an_end_without_a_video_is_no_success(
     await made.close()
 
 
+ODD = [None, 7, "odd", [], [7], {}, {"done": True, "status": "completed"}]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+@pytest.mark.parametrize("model", [OMNI, VEO, LYRIA])
+async def test_an_answer_of_any_form_is_an_end_or_an_error_and_never_a_success(
+    simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch, model: str, odd: Any
+) -> None:
+    made = adapter(simulator.url, model)
+    inner = {"done": True, "status": "completed", "steps": odd, "outputs": odd, "error": odd, "response": odd}
+    deeper = {
+        "done": True,
+        "status": "failed",
+        "errors": odd,
+        "steps": [{"type": "model_output", "content": odd}],
+        "response": {"generateVideoResponse": {"generatedSamples": odd, "raiMediaFilteredReasons": odd}},
+    }
+    for body in (odd, inner, deeper):
+        answering(monkeypatch, body)
+        assert await polled(made) in {"failed", "running", ErrorCode.PROVIDER_ERROR}
+    await made.close()
+
+
+async def polled(made: ProviderAdapter) -> str:
+    """The state, or the code of what was raised."""
+    try:
+        return (await made.poll(JobRef("google", OPERATION))).state
+    except ProviderError as error:
+        return error.code
+
+
 async def test_a_video_may_come_inline(simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
     data = base64.b64encode(b"video").decode()
     content = [{"type": "text", "text": "Here"}, {"type": "video", "data": data, "mime_type": "video/mp4"}]

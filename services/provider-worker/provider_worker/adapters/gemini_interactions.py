@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from provider_worker.adapters.config import ProviderConfig
 from provider_worker.adapters.google_errors import google_error
-from provider_worker.adapters.google_videos import LONGEST_PROMPT, failed, file_of, refused
+from provider_worker.adapters.google_videos import LONGEST_PROMPT, failed, file_of, member, members, refused
 from provider_worker.adapters.http_adapter import HttpAdapter, decoded, pseudonym
 from provider_worker.adapters.interaction_models import Model, Music, Video, told_by_hash, with_bytes
 from provider_worker.adapters.interface import (
@@ -96,7 +96,7 @@ class Interactions(HttpAdapter):
         if not answer.ok:
             raise google_error(answer)
         body = answer.json()
-        word = str(body.get("status"))
+        word = str(body.get("status") if isinstance(body, dict) else body)
         state: Any = _STATES.get(word)
         if state is None:
             raise self._unknown_state(word)
@@ -119,7 +119,7 @@ class Interactions(HttpAdapter):
         secret = "" if _JWT.fullmatch(headers.get("webhook-signature", "")) else self._secret
         delivery = check_standard(headers, body, secret, received_at) if secret else unsigned(body).delivery_id
         said = json_object(body)
-        found, metadata = _member(said, "data").get("id"), _member(said, "user_metadata")
+        found, metadata = member(said, "data").get("id"), member(said, "user_metadata")
         reference = metadata.get("reference")
         return WebhookEvent(
             delivery,
@@ -166,21 +166,16 @@ def _steps(contents: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def _contents(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """What the model has said and made; the previews of Lyria answer with `outputs` instead of steps."""
-    steps = [step for step in body.get("steps") or () if isinstance(step, dict) and step.get("type") == "model_output"]
-    for content in [found for step in steps for found in step.get("content") or ()] or body.get("outputs") or ():
-        if isinstance(content, dict):
-            yield content
+    for step in members(body, "steps"):
+        if step.get("type") == "model_output":
+            yield from members(step, "content")
+    yield from members(body, "outputs")
 
 
 def _failure(body: Mapping[str, Any], word: str) -> ProviderError:
-    first = next((error for error in body.get("errors") or () if isinstance(error, dict)), {})
+    first = next(iter(members(body, "errors")), {})
     message = shown(first.get("message")) or f"the interaction ended as {word}"
     return failed(message, first.get("code") or word)
-
-
-def _member(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = said.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 def _path(ref: JobRef) -> str:

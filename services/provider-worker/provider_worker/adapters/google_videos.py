@@ -95,5 +95,17 @@ def failed(message: str, code: Any) -> ProviderError:
     return ProviderError(ErrorCode.PROVIDER_ERROR, message, provider_code=word)
 
 
+def member(found: Any, name: str) -> Mapping[str, Any]:
+    """The object that stands there, or an empty one: what a provider answers is anybody's guess."""
+    inner = found.get(name) if isinstance(found, dict) else None
+    return inner if isinstance(inner, dict) else {}
+
+
+def members(found: Any, name: str) -> Sequence[Mapping[str, Any]]:
+    """The objects in the list that stands there."""
+    inner = found.get(name) if isinstance(found, dict) else None
+    return [one for one in inner if isinstance(one, dict)] if isinstance(inner, list) else []
+
+
 def _invalid(message: str) -> ProviderError:
     return ProviderError(ErrorCode.INVALID_REQUEST, message, outcome=Outcome.NOT_SENT)

@@ -23,6 +23,8 @@ from provider_worker.adapters.google_videos import (
     failed,
     file_of,
     frame,
+    member,
+    members,
     refused,
     seconds_of,
     shape_of,
@@ -100,24 +102,25 @@ class Veo(HttpAdapter):
         if not answer.ok:
             raise google_error(answer)
         body = answer.json()
-        done = body.get("done", False)
+        done = body.get("done", False) if isinstance(body, dict) else body
         if not isinstance(done, bool):
             raise self._unknown_state(str(done))
         if not done:
             return Status("running", ref.external_id, raw_state="running")
-        if error := body.get("error"):
+        if error := member(body, "error"):
             message = shown(error.get("message")) or "the operation failed"
             return self._lost(ref, failed(message, error.get("code")))
-        return self._ended(ref, (body.get("response") or {}).get("generateVideoResponse") or {})
+        return self._ended(ref, member(member(body, "response"), "generateVideoResponse"))
 
     def _ended(self, ref: JobRef, response: Mapping[str, Any]) -> Status:
-        samples = response.get("generatedSamples") or ()
+        samples = members(response, "generatedSamples")
         if not samples:
-            reasons = shown("; ".join(map(str, response.get("raiMediaFilteredReasons") or ())))
-            return self._lost(ref, refused(reasons or f"{self.name} made no video of it", "raiMediaFiltered"))
+            reasons = response.get("raiMediaFilteredReasons")
+            words = shown("; ".join(map(str, reasons))) if isinstance(reasons, list) else ""
+            return self._lost(ref, refused(words or f"{self.name} made no video of it", "raiMediaFiltered"))
         cost = self._cost(ref)
         try:
-            artifact = self._artifact(samples[0].get("video") or {})
+            artifact = self._artifact(member(samples[0], "video"))
         except ProviderError as error:
             return Status("failed", ref.external_id, error=error, cost=cost, raw_state="done")
         return Status("succeeded", ref.external_id, progress=100, artifacts=(artifact,), cost=cost, raw_state="done")
