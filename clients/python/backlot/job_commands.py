@@ -14,7 +14,7 @@ from backlot.choosing import check_wish
 from backlot.client import Client, Job
 from backlot.connection import as_json, connect
 from backlot.errors import BacklotClientError
-from backlot.showing import OUT, table, watching
+from backlot.showing import ERR, OUT, table, watching
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -98,6 +98,9 @@ def generate(
     else:
         for file in files:
             OUT.print(file, markup=False)
+        for item in job["items"]:
+            if item["flags"]:
+                ERR.print(f"look at item {item['number']}: {', '.join(item['flags'])}", markup=False)
     if job["status"] != "completed":
         raise BacklotClientError(_why(job))
 

@@ -51,10 +51,11 @@ PROVIDERS = [
 
 @dataclass
 class Played:
-    """A gateway that makes every job at once: outputs of `mimes`, in their order."""
+    """A gateway that makes every job at once: outputs of `mimes` in their order, with `flags`."""
 
     url: str = ""
     mimes: tuple[str, ...] = ("image/png",)
+    flags: tuple[str, ...] = ()
     providers: Any = field(default_factory=lambda: (200, {"items": PROVIDERS, "total": len(PROVIDERS)}))
     jobs: list[dict[str, Any]] = field(default_factory=list)
 
@@ -78,7 +79,7 @@ class Played:
             "progress": 100,
             "kind": self.jobs[-1].get("kind", "image"),
             "asset_type": self.jobs[-1].get("asset_type"),
-            "items": [{"number": 1, "outputs": outputs}],
+            "items": [{"number": 1, "outputs": outputs, "flags": list(self.flags)}],
         }
 
 
@@ -223,6 +224,14 @@ def test_further_outputs_of_an_item_do_not_overwrite_the_first(types: Types, gat
         "music-12345678-1.mp3",
         "music-12345678-1-variant-1.mp3",
     ]
+
+
+def test_what_should_be_looked_at_is_said_beside_the_files(types: Types, gateway: Played) -> None:
+    gateway.flags = ("other_size", "longer_than_asked")
+    done = types("generate", "waves", "--kind", "video")
+
+    assert done.out == "video-12345678-1.png\n"
+    assert done.err.splitlines()[-1] == "look at item 1: other_size, longer_than_asked"
 
 
 WRONG: list[tuple[list[str], str]] = [
