@@ -369,6 +369,12 @@ async def test_an_interaction_nobody_knows_is_an_invalid_request(omni: ProviderA
     assert (caught.value.code, caught.value.http_status) == (ErrorCode.INVALID_REQUEST, 400)
 
 
+async def test_a_delay_that_stands_in_the_body_alone_is_read(made: ProviderAdapter) -> None:
+    with pytest.raises(ProviderError) as caught:
+        await sent(made, replace(VIDEO, prompt="A fox [[sim:429:body_retryinfo=37s]]"))
+    assert (caught.value.code, caught.value.retry_after) == (ErrorCode.RATE_LIMIT, 37)
+
+
 async def test_a_model_that_is_gone_is_told_as_such(simulator: RunningSimulator) -> None:
     for model in ("gemini-omni-9", "veo-9", "lyria-9"):
         made = adapter(simulator.url, model)
