@@ -74,6 +74,8 @@ def test_what_has_no_price_is_not_bought(tmp_path: Path) -> None:
 
 OF_IMAGES = ["NANO_BANANA_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY", "FAL_KEY", "REPLICATE_API_TOKEN"]
 OF_SOUND = ["ELEVENLABS_API_KEY", "SUNO_API_KEY"]
+OF_MODELS = ["MESHY_API_KEY"]
+EVERY_KEY = OF_IMAGES + OF_SOUND + OF_MODELS
 BY_KIND = {
     Kind.TEXTURE: (["nanobanana", "gemini", "fal", "replicate"], item(kind=Kind.TEXTURE, width=1024, height=1024)),
     Kind.VIDEO: (
@@ -82,11 +84,12 @@ BY_KIND = {
     ),
     Kind.SFX: (["elevenlabs"], item(kind=Kind.SFX, format="mp3", duration_seconds=2.0)),
     Kind.MUSIC: (["suno", "elevenlabs", "lyria"], item(kind=Kind.MUSIC, format="mp3", duration_seconds=60.0)),
+    Kind.MODEL_3D: (["meshy"], item(kind=Kind.MODEL_3D, format="glb", max_triangles=50_000)),
 }
 
 
 def test_with_every_key_each_provider_of_ours_quotes_a_picture() -> None:
-    routes = read_routes(environ=dict.fromkeys(OF_IMAGES + OF_SOUND, "k"))
+    routes = read_routes(environ=dict.fromkeys(EVERY_KEY, "k"))
     assert not routes.disabled
     assert [use.provider for use in routes.table.routes[Kind.IMAGE].uses] == [
         "nanobanana",
@@ -104,7 +107,7 @@ def test_with_every_key_each_provider_of_ours_quotes_a_picture() -> None:
 @pytest.mark.parametrize("kind", BY_KIND, ids=str)
 def test_with_every_key_each_provider_of_a_kind_quotes_it(kind: Kind) -> None:
     names, wanted = BY_KIND[kind]
-    routes = read_routes(environ=dict.fromkeys(OF_IMAGES + OF_SOUND, "k"))
+    routes = read_routes(environ=dict.fromkeys(EVERY_KEY, "k"))
     assert [use.provider for use in routes.table.routes[kind].uses] == names
     for name in names:
         made = maker_of(routes.adapters[name], {})(routes.configs[name])
