@@ -104,7 +104,8 @@ def test_an_interaction_walks_from_its_start_to_its_end(client: genai.Client, si
     assert seen == [("queued", False), ("in_progress", False), ("completed", True)]
 
 
-def test_without_the_background_the_answer_is_the_end(client: genai.Client) -> None:
+def test_without_the_background_the_answer_is_the_end(client: genai.Client, simulator: RunningSimulator) -> None:
+    simulator.post("settings", provider="gemini_interactions", running_s=[0.2, 0.2])
     made = created(client, background=False, response_format={**VIDEO, "delivery": "inline"})
     assert made.status == "completed"
     assert base64.b64decode(made.output_video.data)[4:8] == b"ftyp"
