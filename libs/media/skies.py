@@ -40,7 +40,6 @@ def _exr_size(data: bytes) -> tuple[int, int]:
         with av.open(BytesIO(data), "r", format="exr_pipe") as container:
             context = container.streams.video[0].codec_context
             context.thread_count = 1
-            context.options = {"err_detect": "explode"}
             frame = next(container.decode(video=0), None)
     except MemoryError:
         raise

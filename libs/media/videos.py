@@ -82,7 +82,6 @@ def _picture_track(container: InputContainer) -> VideoStream:
             name = "something unknown" if context is None else context.name
             raise CorruptOutput(Reason.UNDECODABLE, f"a track in {name}, which browsers do not play")
         context.thread_count = 1
-        context.options = {"err_detect": "explode"}
     _see_size(pictures[0].codec_context.width, pictures[0].codec_context.height)
     return pictures[0]
 

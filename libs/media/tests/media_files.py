@@ -11,6 +11,7 @@ from typing import Any
 import av
 import numpy as np
 import soundfile
+from av.container import OutputContainer
 from PIL import Image
 
 _SUBTYPES = {"WAV": "PCM_16", "FLAC": "PCM_16", "OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}
@@ -55,14 +56,28 @@ def video(
             container.mux(pictures.encode(frame))
         container.mux(pictures.encode(None))
         if isinstance(track, av.AudioStream):
-            silence = av.AudioFrame.from_ndarray(
-                np.zeros((2, round(48_000 * frames / fps)), np.float32), format="fltp", layout="stereo"
-            )
-            silence.sample_rate, silence.pts = 48_000, 0
-            for part in _pieces(silence, track.codec_context.frame_size or 1024):
-                container.mux(track.encode(part))
-            container.mux(track.encode(None))
+            _be_silent(container, track, frames / fps)
     return file.getvalue()
+
+
+def sound_as_mp4() -> bytes:
+    """A video but for its pictures."""
+    file = BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        track = container.add_stream("aac", rate=48_000, layout="stereo")
+        assert isinstance(track, av.AudioStream)
+        _be_silent(container, track, 1.0)
+    return file.getvalue()
+
+
+def _be_silent(container: OutputContainer, track: av.AudioStream, seconds: float) -> None:
+    silence = av.AudioFrame.from_ndarray(
+        np.zeros((2, round(48_000 * seconds)), np.float32), format="fltp", layout="stereo"
+    )
+    silence.sample_rate, silence.pts = 48_000, 0
+    for part in _pieces(silence, track.codec_context.frame_size or 1024):
+        container.mux(track.encode(part))
+    container.mux(track.encode(None))
 
 
 def _pieces(frame: av.AudioFrame, size: int) -> list[av.AudioFrame]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media import CorruptOutput, Facts, Reason, check_media, sniffed
-from media.tests.media_files import exr, flat_hdr, glb, hdr, png, sound, video
+from media.tests.media_files import exr, flat_hdr, glb, hdr, png, sound, sound_as_mp4, video
 
 SOUNDS = {"WAV": "audio/wav", "MP3": "audio/mpeg", "OGG": "audio/ogg", "FLAC": "audio/flac"}
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
@@ -92,7 +92,7 @@ def test_silence_is_no_sound(form: str) -> None:
 
 @pytest.mark.parametrize("form", ["WAV", "OGG"])
 def test_a_sound_of_no_length_is_none(form: str) -> None:
-    assert refusal(sound(0.0, form)).reason is Reason.SILENT
+    assert "no length" in str(refusal(sound(0.0, form)))
 
 
 def test_a_very_quiet_sound_is_one() -> None:
@@ -145,13 +145,7 @@ def test_a_video_without_a_frame_or_with_sound_alone_is_refused() -> None:
     fragmented = video(options=FRAGMENTED)
     nothing = refusal(fragmented[: fragmented.index(b"moof") - 4])
     assert nothing.reason in {Reason.SILENT, Reason.UNDECODABLE}
-    assert refusal(_sound_as_mp4()).reason is Reason.SILENT
-
-
-def _sound_as_mp4() -> bytes:
-    """What is left of a video when its track of pictures is called something else."""
-    data = video(sound="aac")
-    return data.replace(b"vide", b"text")
+    assert refusal(sound_as_mp4()).reason is Reason.SILENT
 
 
 def test_a_damaged_video_is_refused() -> None:

@@ -94,7 +94,7 @@ def put(*path: str | int, value: Any) -> Change:
         put("accessors", 1, "type", value="VEC3"),
         put("accessors", 0, "bufferView", value=-1),
         put("accessors", 0, "bufferView", value=99),
-        put("accessors", 0, "bufferView", value=True),
+        put("accessors", 1, "bufferView", value=True),
         put("bufferViews", 0, "byteLength", value=10_000),
         put("bufferViews", 0, "byteOffset", value=10_000),
         put("bufferViews", 0, "byteStride", value=4),
@@ -104,7 +104,10 @@ def put(*path: str | int, value: Any) -> Change:
         put("accessors", value=[]),
         put("meshes", value=[]),
         put("meshes", 0, "primitives", 0, "attributes", value={"NORMAL": 0}),
+        put("meshes", 0, "primitives", 0, "attributes", value={"POSITION": 0, "NORMAL": 1}),
         put("meshes", 0, "primitives", 0, "material", value=7),
+        put("meshes", 0, "primitives", 0, "mode", value=1),
+        put("asset", "extras", value=float("nan")),
         put("nodes", 0, "mesh", value=7),
         put("nodes", 0, "children", value=[0]),
         put("scenes", 0, "nodes", value=[9]),
@@ -148,7 +151,7 @@ def test_a_model_that_is_cut_off_is_refused(share: float) -> None:
 
 def test_more_bytes_than_declared_and_odd_chunks_are_refused() -> None:
     text = json.dumps(document()[0]).encode()
-    assert refusal(glb() + b"\x00" * 4).reason is Reason.UNDECODABLE
+    assert "declares" in str(refusal(glb() + b"\x00" * 4))
     assert "multiple of 4" in str(refusal(glb_of_chunks((b"JSON", text + b" " * (1 - len(text) % 4 + 4)))))
     assert refusal(glb_of_chunks((b"BIN\x00", bytes(8)))).reason is Reason.UNDECODABLE
     assert refusal(glb_of_chunks()).reason is Reason.UNDECODABLE
@@ -156,7 +159,7 @@ def test_more_bytes_than_declared_and_odd_chunks_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"[]", b"null", b"{", b'{"asset":{"version":NaN}}', b"[" * 100_000, b"\xff\xfe", b'{"a":' + b"1" * 5000 + b"}"],
+    [b"[]", b"null", b"{", b"[" * 100_000, b"\xff\xfe", b'{"a":' + b"1" * 5000 + b"}"],
 )
 def test_a_document_that_is_none_is_refused(text: bytes) -> None:
     padded = text + b" " * (-len(text) % 4)
