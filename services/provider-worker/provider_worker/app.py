@@ -29,10 +29,10 @@ from provider_worker.engine.callbacks import Callbacks
 from provider_worker.engine.claiming import Claimer
 from provider_worker.engine.endings import Endings
 from provider_worker.engine.fetching import Fetching
+from provider_worker.engine.finishing import CheckedFinisher
 from provider_worker.engine.gate import StoreGate
 from provider_worker.engine.health import Health
 from provider_worker.engine.leases import Leases
-from provider_worker.engine.finishing import CheckedFinisher
 from provider_worker.engine.production import CallbackUrl, Production
 from provider_worker.engine.upkeep import Upkeep
 from provider_worker.events import Hears, subscriptions
