@@ -304,8 +304,7 @@ def worker(
         engine, outbox, currency=routes.currency, price_version=routes.price_version, accounts=routes.accounts
     )
     leases = Leases(store, lease_s=lease_s)
-    pools = pools_of(routes)
-    claimer = Claimer(store, leases, StoreGate(objects), pools, hands=hands)
+    claimer = Claimer(store, leases, StoreGate(objects), pools_of(routes), hands=hands)
     health = Health(store)
     production = Production(
         by_name,
