@@ -194,6 +194,7 @@ def test_an_error_is_raised_with_its_code(
         {"response_format": {**VIDEO, "aspect_ratio": "1:1"}},
         {"response_format": {**VIDEO, "resolution": "8k"}},
         {"labels": {"Reference": "a1"}},
+        {"labels": {"reference": "A1"}},
         {"labels": {"reference": "a" * 64}},
     ],
 )
