@@ -13,3 +13,7 @@ pytest_plugins = ["stack.testing", "tests.live", "simulator.testing"]
 
 # Outside of test files pytest leaves asserts as they are, and a failure would not say what it compared.
 pytest.register_assert_rewrite("provider_worker.contract.suite")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fire-jobs", type=int, default=200, help="jobs in tests/faults/test_faults_providers.py")

@@ -81,7 +81,7 @@ class _Price(_Strict):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     provider: str
-    unit: Literal["image", "second", "minute", "generation", "credit"]
+    unit: Literal["image", "second", "minute", "generation", "credit", "million_input_tokens", "million_output_tokens"]
     usd: Decimal = Field(ge=0)
 
     def facts(self) -> dict[str, str]:

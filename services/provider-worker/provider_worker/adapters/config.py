@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from pydantic import SecretStr
@@ -14,11 +15,15 @@ from provider_worker.adapters.interface import ErrorCode, ProviderError
 from provider_worker.adapters.wire import Account
 
 CURRENCY = "USD"
+MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """`micros` of a USD for one `unit` (image, second, minute, generation, credit) where all of `facts` hold."""
+    """`micros` of a USD for one `unit` where all of `facts` hold.
+
+    Units are image, second, minute, generation, credit, million_input_tokens and million_output_tokens.
+    """
 
     unit: str
     micros: int
@@ -46,6 +51,15 @@ class Prices:
                 ErrorCode.INVALID_REQUEST, f"{self.provider} has no price for one {unit} ({known or 'of any kind'})"
             )
         return max(fitting, key=lambda price: len(price.facts)).micros
+
+    def of_tokens(self, read: int, written: int, **facts: object) -> int | None:
+        """Micro-units for so many tokens in and out, rounded to the nearest; None where tokens have no price."""
+        try:
+            micros = read * self.of("million_input_tokens", **facts)
+            micros += written * self.of("million_output_tokens", **facts)
+        except ProviderError:
+            return None
+        return round(Fraction(micros, MILLION))
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,9 @@ class GeminiImage(HttpAdapter):
         ]
 
     def estimate(self, req: GenerationRequest) -> Cost:
-        return self._usd(self._price(self._native(req)), "estimated", image=1)
+        # A token is at least a byte.
+        prompt = self._config.prices.of_tokens(len(req.prompt.encode()), 0, model=self._config.model) or 0
+        return self._usd(self._price(self._native(req)) + prompt, "estimated", image=1)
 
     def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
         self._check_text(req, Op.TEXT_TO_IMAGE, KINDS, LONGEST_PROMPT)
@@ -113,14 +115,24 @@ class GeminiImage(HttpAdapter):
         external_id = str(body.get("responseId") or "")
         part = _picture(body)
         if part is None:
-            return Status("failed", external_id, error=self._blocked(body), raw_state=_reason(body))
-        cost = self._usd(self._price(self._native(req)), "priced_from_usage", image=1)
+            cost = self._cost(body)
+            return Status("failed", external_id, error=self._blocked(body), cost=cost, raw_state=_reason(body))
+        cost = self._cost(body) or self.estimate(req)
         try:
             data = decoded(part.get("data"), self.name)
         except ProviderError as error:
             return Status("failed", external_id, error=error, cost=cost)
         picture = Artifact(str(part.get("mimeType") or "image/png"), data=data)
         return Status("succeeded", external_id, progress=100, artifacts=(picture,), cost=cost)
+
+    def _cost(self, body: Mapping[str, Any]) -> Cost | None:
+        """By tokens, where the route file knows their price and the answer their number; a refusal costs its prompt."""
+        usage = body.get("usageMetadata") or {}
+        read, written = int(usage.get("promptTokenCount") or 0), int(usage.get("candidatesTokenCount") or 0)
+        micros = self._config.prices.of_tokens(read, written, model=self._config.model)
+        if micros is None or not read:
+            return None
+        return self._usd(micros, "priced_from_usage", input_tokens=read, output_tokens=written)
 
     def _native(self, req: GenerationRequest) -> Native:
         return nearest(req.width, req.height, self._sizes)

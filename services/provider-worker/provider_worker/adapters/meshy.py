@@ -275,7 +275,7 @@ def _alike(task: Mapping[str, Any], req: GenerationRequest, plan: Mapping[str, A
     """Whether a task shows the words that were sent. A refinement shows those of its preview."""
     if "mode" not in plan:
         words = "texture_prompt" if "image_url" in plan else "text_style_prompt"
-        return (task.get(words) or "") == plan.get(words, "")
+        return bool((task.get(words) or "") == plan.get(words, ""))
     preview = plan.get("preview_task_id")
     return (
         task.get("type") == f"text-to-3d-{plan['mode']}"

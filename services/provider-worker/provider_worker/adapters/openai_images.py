@@ -57,11 +57,14 @@ class OpenAIImages(HttpAdapter):
         ]
 
     def estimate(self, req: GenerationRequest) -> Cost:
-        """The price of an image of this quality for each megapixel that was begun."""
+        """The price of an image of this quality for each megapixel that was begun, and of the prompt's tokens."""
         plan = self.plan(req)
         width, height = map(int, plan["size"].split("x"))
         megapixels = -(-width * height // _MEGAPIXEL)
-        return self._usd(self._config.prices.of("image", **self._facts(plan)) * megapixels, "estimated", image=1)
+        # A token is at least a byte.
+        prompt = self._config.prices.of_tokens(len(req.prompt.encode()), 0, **self._facts(plan)) or 0
+        micros = self._config.prices.of("image", **self._facts(plan)) * megapixels + prompt
+        return self._usd(micros, "estimated", image=1)
 
     def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
         self._check_text(req, Op.TEXT_TO_IMAGE, KINDS, LONGEST_PROMPT, FORMATS)
@@ -97,15 +100,11 @@ class OpenAIImages(HttpAdapter):
 
     def _cost(self, req: GenerationRequest, plan: Mapping[str, Any], usage: Mapping[str, Any]) -> Cost:
         """By tokens, where the route file knows their price and the answer their number."""
-        tokens = {
-            "output_token": int(usage.get("output_tokens") or 0),
-            "input_token": int(usage.get("input_tokens") or 0),
-        }
-        try:
-            micros = sum(count * self._config.prices.of(unit, **self._facts(plan)) for unit, count in tokens.items())
-        except ProviderError:
+        read, written = int(usage.get("input_tokens") or 0), int(usage.get("output_tokens") or 0)
+        micros = self._config.prices.of_tokens(read, written, **self._facts(plan))
+        if micros is None or not (read and written):
             return self.estimate(req)
-        return self._usd(micros, "priced_from_usage", **tokens) if all(tokens.values()) else self.estimate(req)
+        return self._usd(micros, "priced_from_usage", input_tokens=read, output_tokens=written)
 
     def _facts(self, plan: Mapping[str, Any]) -> dict[str, str]:
         return {"model": plan["model"], "quality": plan["quality"]}
