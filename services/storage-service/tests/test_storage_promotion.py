@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,28 +68,6 @@ async def test_an_output_becomes_an_asset_with_bytes_name_and_address(house: Hou
         1280,
         720,
     )
-
-
-async def test_a_model_comes_with_its_maps_and_no_pixels_of_its_own(house: House) -> None:
-    model = await house.stage(b"model", mime="model/gltf-binary", width=None, height=None)
-    texture = await house.stage(b"map", number=1, role="texture_map", width=64, height=64)
-    heard = completed([model, texture], kind="model_3d", asset_type=None, run="spring")
-    await house.hear(replace(heard, data=heard.data.model_copy(update={"fit": None})))
-    await house.store_all()
-    said = sorted(await house.said(AssetStored), key=lambda one: one.output)
-    assert [(one.role, one.mime, one.width, one.logical_name.rpartition("/")[2]) for one in said] == [
-        ("primary", "model/gltf-binary", None, "hero.glb"),
-        ("texture_map", "image/png", 64, "hero_texture_map_1.png"),
-    ]
-
-
-async def test_a_sound_says_how_long_it_is(house: House) -> None:
-    output = await house.stage(b"sound", mime="audio/mpeg", width=None, height=None, duration_seconds=2.5)
-    await house.hear(completed([output], kind="sfx", asset_type=None))
-    await house.store_all()
-    [said] = await house.said(AssetStored)
-    assert (said.mime, said.duration_seconds, said.width) == ("audio/mpeg", 2.5, None)
-    assert said.logical_name.endswith("/sfx/hero.mp3")
 
 
 async def test_the_trace_of_the_job_goes_on(house: House) -> None:
