@@ -102,6 +102,7 @@ def build(settings: Settings) -> Service:
         table,
         still_ours=leases.is_ours,
         random=random,
+        is_taken=store.is_taken,
         disabled=routes.disabled,
         callback_url=_callback_url(settings),
     )

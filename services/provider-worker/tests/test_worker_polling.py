@@ -371,3 +371,29 @@ async def test_a_second_phase_waits_for_the_accounts_next_call(home: Home) -> No
     await home.rows("UPDATE accounts SET tokens = 1")
     await look(home, here)
     assert len(studio.submits) == 2
+
+
+async def test_one_job_at_a_provider_is_never_taken_for_that_of_two_attempts(home: Home) -> None:
+    """Two equal requests whose answers were lost: a list can show one of them, and not whose it is."""
+    studio = Studio(idempotency="list_lookup")
+
+    async def lost(req: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
+        raise ProviderError(ProviderCode.TIMEOUT, "no answer", outcome=Outcome.UNKNOWN)
+
+    async def find(req: GenerationRequest, plan: Mapping[str, Any], since: Any) -> JobRef | None:
+        return JobRef(studio.name, "job-1")
+
+    studio.submit, studio.find = lost, find  # type: ignore[method-assign]
+    studio.standing["job-1"] = Status("running", "job-1")
+    here, _ = await sent(home, studio, items=2)
+    for _ in range(2):
+        await look(home, here)
+    kept = await home.rows("SELECT external ->> 'id' AS id FROM tasks WHERE external IS NOT NULL")
+    assert [row.id for row in kept] == ["job-1"]
+    await home.rows("UPDATE attempts SET intent_at = now() - interval '1 minute'")
+    studio.done()
+    for _ in range(2):
+        await look(home, here)
+    assert len(await home.said(GenerationCompleted)) == 1
+    [failed] = await home.said(GenerationFailed)
+    assert (failed.code, failed.billing.state) == (ErrorCode.SUBMIT_UNKNOWN, "pending")

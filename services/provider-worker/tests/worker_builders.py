@@ -312,6 +312,7 @@ def worker(
         routes,
         still_ours=leases.is_ours,
         random=Random(7),
+        is_taken=store.is_taken,
         callback_url=callback_url,
     )
     finisher = Believing()

@@ -37,6 +37,10 @@ class TaskStore(Protocol):
         """Writes a step if its task is still held; committed on return. May share its transaction with others."""
         ...
 
+    async def is_taken(self, provider: str, external_id: str, attempt_id: UUID) -> bool:
+        """Whether the provider's job of this name is another attempt's."""
+        ...
+
     async def renew(self, leases: Sequence[Lease], lease_s: float) -> set[int]:
         """The ids of those that are still held, now for `lease_s` seconds more."""
         ...

@@ -12,7 +12,7 @@ from provider_worker.adapters.interface import ProviderAdapter, ProviderError, S
 from provider_worker.engine.asking import asked, request_of
 from provider_worker.engine.failures import billing_of, failure_of, refusal
 from provider_worker.engine.fetching import Delivery, Fetching
-from provider_worker.engine.submission import AtWork, Intend, Submission, late
+from provider_worker.engine.submission import AtWork, Intend, IsTaken, Submission, late
 from provider_worker.routing import Failure, RouteTable, Use
 from provider_worker.tasks import Reference, Task
 from schemas.parts import Billing, ErrorCode, PreparedItem
@@ -42,6 +42,7 @@ class Production:
         *,
         still_ours: Callable[[Task], bool],
         random: Random,
+        is_taken: IsTaken,
         disabled: Mapping[str, str] | None = None,
         callback_url: CallbackUrl = lambda task: None,
     ) -> None:
@@ -51,6 +52,7 @@ class Production:
         self._table = table
         self._still_ours = still_ours
         self._random = random
+        self._is_taken = is_taken
         self._callback_url = callback_url
         self._calling: set[int] = set()
 
@@ -173,6 +175,7 @@ class Production:
             still_ours=self._still_ours,
             intend=intend,
             random=self._random,
+            is_taken=self._is_taken,
             calling=self._calling,
             reference=task.external or Reference(None),
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
 from typing import Any
+from uuid import UUID
 
 from chassis import crash
 from chassis.telemetry import get_logger
@@ -38,6 +39,10 @@ Intend = Callable[[Reference], Awaitable[bool]]
 """Writes down that another phase is about to be submitted; False where it may not be sent now."""
 
 
+IsTaken = Callable[[str, str, UUID], Awaitable[bool]]
+"""Whether a provider's job of this name is another attempt's than this one."""
+
+
 @dataclass(frozen=True, slots=True)
 class AtWork:
     """The provider has the job: it is looked at again after `wait` seconds."""
@@ -60,6 +65,7 @@ class Submission:
     still_ours: Callable[[Task], bool]
     intend: Intend
     random: Random
+    is_taken: IsTaken
     calling: set[int]
     reference: Reference
 
@@ -87,9 +93,14 @@ class Submission:
             return JobRef(self.adapter.name, kept.external_id, kept.data)
         try:
             since = self.task.intent_at - CLOCK_SKEW
-            return await self.adapter.find(self.request, kept.plan or self.adapter.plan(self.request), since)
+            found = await self.adapter.find(self.request, kept.plan or self.adapter.plan(self.request), since)
         except ProviderError as error:
             raise replace(error, outcome=Outcome.UNKNOWN) from error
+        if found and await self.is_taken(self.adapter.name, found.external_id, self.task.attempt_id):
+            # An equal request of another attempt; ours may be there as well, and cannot be told from it.
+            message = f"{self.adapter.name} has a job like this one, which is another attempt's"
+            raise ProviderError(ProviderCode.TEMPORARY, message, outcome=Outcome.UNKNOWN)
+        return found
 
     async def stop(self) -> bool:
         """Asks the provider once to stop; what became of that, its next status says. True where it was asked."""

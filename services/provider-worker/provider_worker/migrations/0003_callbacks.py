@@ -32,9 +32,9 @@ _INDEXES = (
     "CREATE INDEX callbacks_due ON callbacks (next_at) WHERE next_at IS NOT NULL",
     "CREATE UNIQUE INDEX callbacks_applied ON callbacks (provider, delivery) WHERE delivery IS NOT NULL",
     "CREATE INDEX callbacks_done ON callbacks (done_at) WHERE done_at IS NOT NULL",
-    # Whose job a callback is about that came to the address of a whole account.
-    "CREATE INDEX tasks_external ON tasks ((external ->> 'id')) WHERE external IS NOT NULL",
-    "CREATE INDEX attempts_external ON attempts ((external ->> 'id')) WHERE billing = 'pending'",
+    # Whose job it is that a callback is about, or that was found at the provider: it has but one of our attempts.
+    "CREATE UNIQUE INDEX tasks_external ON tasks (provider, (external ->> 'id')) WHERE external IS NOT NULL",
+    "CREATE INDEX attempts_external ON attempts (provider, (external ->> 'id')) WHERE external IS NOT NULL",
 )
 
 

@@ -42,7 +42,8 @@ _HELD = text("SELECT id FROM callbacks WHERE id = :id AND tries = :tries AND don
 _BY_EXTERNAL = text("""
     SELECT attempt_id FROM tasks WHERE external ->> 'id' = :id AND external IS NOT NULL AND provider = :provider
     UNION ALL
-    SELECT attempt_id FROM attempts WHERE external ->> 'id' = :id AND billing = 'pending' AND provider = :provider
+    SELECT attempt_id FROM attempts WHERE external ->> 'id' = :id AND external IS NOT NULL AND provider = :provider
+        AND billing = 'pending'
     LIMIT 1
 """)
 

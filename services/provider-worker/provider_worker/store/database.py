@@ -70,6 +70,10 @@ class TaskDatabase:
         # One of them cannot be written: each by itself, so that it takes nobody with it.
         return [answer for step in group for answer in await self._flush([step])]
 
+    async def is_taken(self, provider: str, external_id: str, attempt_id: UUID) -> bool:
+        async with self._transaction() as conn:
+            return await steps.is_taken(conn, provider, external_id, attempt_id)
+
     async def renew(self, leases: Sequence[tuple[int, int]], lease_s: float) -> set[int]:
         async with self._transaction() as conn:
             return await upkeep.renew(conn, leases, lease_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -35,6 +36,15 @@ _INTEND = text("""
         WHERE t.id = u.id
         RETURNING t.attempt_id)
     UPDATE attempts a SET intent_at = now() FROM intended WHERE a.attempt_id = intended.attempt_id
+""")
+
+_TAKEN = text("""
+    SELECT EXISTS (
+            SELECT FROM tasks WHERE provider = :provider AND external ->> 'id' = :id AND external IS NOT NULL
+                AND attempt_id <> :attempt)
+        OR EXISTS (
+            SELECT FROM attempts WHERE provider = :provider AND external ->> 'id' = :id AND external IS NOT NULL
+                AND attempt_id <> :attempt)
 """)
 
 # Whoever claimed it before the job was stopped comes again at once and asks the provider to stop.
@@ -115,6 +125,11 @@ async def write(
     await _close(conn, [(step.task, step.closing) for step in applied if isinstance(step, Advance | Finish)])
     await outbox.add(conn, list(_drafts(applied)))
     return answers
+
+
+async def is_taken(conn: AsyncConnection, provider: str, external_id: str, attempt_id: UUID) -> bool:
+    """Whether the provider's job of this name is another attempt's."""
+    return bool(await conn.scalar(_TAKEN, {"provider": provider, "id": external_id, "attempt": attempt_id}))
 
 
 def _answer(step: Step, held: dict[int, str | None]) -> Written:
