@@ -121,9 +121,10 @@ def _prepare(limits: Limits | None) -> None:
 
 
 def _silence() -> None:
-    """Decoders write what they think of foreign bytes to the standard error, which is the service's log."""
+    """Decoders write what they think of foreign bytes to the standard streams, which are the service's log."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
     os.close(nowhere)
 
 
