@@ -42,7 +42,7 @@ class AssetStored(Event):
 
 
 class AssetStoreFailed(Event):
-    """An output could not be kept."""
+    """An output could not be kept. `late`: its job no longer waited for it."""
 
     type: ClassVar[str] = "dev.backlot.asset.store_failed.v1"
     topic: ClassVar[str] = ASSETS.name
@@ -53,6 +53,7 @@ class AssetStoreFailed(Event):
     output: int
     code: ErrorCode
     message: str
+    late: bool = False
 
 
 class AssetVisibilityChanged(Event):

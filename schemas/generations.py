@@ -114,7 +114,11 @@ class GenerationCancelled(ItemEvent):
 
 
 class GenerationSettled(ItemEvent):
-    """What a pending billing came to, with the evidence, and what arrived late."""
+    """What a pending billing came to, with the evidence, and what arrived late.
+
+    With `redownload` it answers the JobRedownloadRequested of that number: `billing` says again what was final already,
+    without late outputs `evidence` says why there are none. Attempt 0: no paid result of the item is known.
+    """
 
     type: ClassVar[str] = "dev.backlot.generation.settled.v1"
     topic: ClassVar[str] = GENERATIONS.name
@@ -125,3 +129,4 @@ class GenerationSettled(ItemEvent):
     logical_name: str | None = None
     lineage: Lineage | None = None
     asset_context: AssetContext | None = None
+    redownload: int | None = Field(default=None, ge=1)

@@ -39,10 +39,14 @@ class JobCancelRequested(Event):
 
 
 class JobRedownloadRequested(Event):
-    """The paid bytes of an item are to be fetched again, without a new generation."""
+    """The paid bytes of an item are to be fetched again, without a new generation.
+
+    `request` numbers the requests of one item, from 1; GenerationSettled answers it by that number.
+    """
 
     type: ClassVar[str] = "dev.backlot.job.redownload_requested.v1"
     topic: ClassVar[str] = JOBS.name
 
     job_id: UUID
     item: int
+    request: int = Field(default=1, ge=1)
