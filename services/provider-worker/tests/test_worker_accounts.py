@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from provider_worker.adapters.interface import GenerationRequest, ProviderError,
 from provider_worker.routing import Account, RouteTable, Use
 from schemas.events import GenerationCompleted, GenerationFailed, GenerationQuoted, GenerationStarted
 from schemas.parts import ErrorCode
-from tests.worker_builders import Home, Painter, Worker, envelope, home_at, prepared, table
+from tests.worker_builders import Home, Painter, Worker, envelope, home_at, pools_of, prepared, table
 
 pytestmark = pytest.mark.integration
 
@@ -91,6 +92,13 @@ async def test_an_accounts_room_goes_round_among_the_tenants(home: Home) -> None
     first = painter.calls[:24]
     assert max(first.count(tenant) for tenant in set(painter.calls)) <= 8
     assert len(set(first)) == 4
+
+
+async def test_each_tenant_has_its_first_task_before_any_has_its_second(home: Home) -> None:
+    here = home.worker(Counting(), routes=limited(Account(concurrency=4)))
+    await asked_for(here, items=12, tenants=4)
+    claimed = await here.store.claim(pools_of(table(per_tenant=50)), 40, 30.0)
+    assert sorted(Counter(task.job.tenant_id for task in claimed.tasks).values()) == [1, 1, 1, 1]
 
 
 async def test_no_more_calls_go_out_than_the_bucket_holds_however_many_replicas_ask(home: Home) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from provider_worker.adapters.interface import (
-    Artifact,
     Cost,
     GenerationRequest,
     JobRef,
@@ -30,75 +29,19 @@ from schemas.events import (
     JobCancelRequested,
 )
 from schemas.parts import ErrorCode
-from tests.worker_builders import PRICE, Home, Painter, Worker, envelope, home_at, prepared, table
+from tests.worker_builders import PRICE, Home, Worker, envelope, home_at, prepared
+from tests.worker_studio import SLOW, Studio, look, sent
 
 pytestmark = pytest.mark.integration
 
 PREVIEW, REFINED = 15_000, 25_000
-SLOW = replace(table(), routes={kind: replace(route, poll_s=30.0) for kind, route in table().routes.items()})
 BUSY = ProviderError(ProviderCode.TEMPORARY, "try later", outcome=Outcome.REJECTED)
-
-
-@dataclass
-class Studio(Painter):
-    """Takes jobs and works on them until it is told what they come to."""
-
-    submits: list[Mapping[str, Any]] = field(default_factory=list)
-    polls: list[str] = field(default_factory=list)
-    standing: dict[str, Status | ProviderError] = field(default_factory=dict)
-    stops: bool = False
-    stopped: list[str] = field(default_factory=list)
-
-    async def submit(self, req: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
-        self.calls.append(req.request_id)
-        self.submits.append(plan)
-        self.bill[req.request_id] += self.price
-        number = f"job-{len(self.submits)}"
-        self.standing.setdefault(number, Status("running", number))
-        return JobRef(self.name, number, {"address": f"/jobs/{number}"})
-
-    async def poll(self, ref: JobRef) -> Status:
-        self.polls.append(ref.external_id)
-        found = self.standing[ref.external_id]
-        if isinstance(found, ProviderError):
-            raise replace(found)
-        return found
-
-    async def cancel(self, ref: JobRef) -> bool:
-        self.stopped.append(ref.external_id)
-        if self.stops:
-            self.standing[ref.external_id] = Status("cancelled", ref.external_id, cost=Cost(7_000, "USD", "reported"))
-        return self.stops
-
-    def done(self, number: int = 1, **changes: Any) -> None:
-        given: dict[str, Any] = {
-            "artifacts": [Artifact("image/png", data=b"picture")],
-            "cost": Cost(PRICE, "USD", "reported"),
-        }
-        self.standing[f"job-{number}"] = Status("succeeded", f"job-{number}", **{**given, **changes})
 
 
 @pytest.fixture
 async def home(database_url: str, tmp_path: Path) -> AsyncIterator[Home]:
     async with home_at(database_url, tmp_path) as home:
         yield home
-
-
-async def sent(home: Home, studio: Studio, items: int = 1, **changes: Any) -> tuple[Worker, Any]:
-    """A job whose items the provider has taken; it is looked at when the test says so."""
-    changes.setdefault("routes", SLOW)
-    here = home.worker(studio, **changes)
-    job = prepared(items)
-    await here.hear(envelope(job))
-    await here.reserve()
-    await here.work()
-    return here, job
-
-
-async def look(home: Home, here: Worker) -> None:
-    """The next look is due."""
-    await home.rows("UPDATE tasks SET next_at = now() WHERE state = 'polling'")
-    await here.work()
 
 
 async def state_of(home: Home) -> str:
@@ -390,10 +333,34 @@ async def test_one_job_at_a_provider_is_never_taken_for_that_of_two_attempts(hom
         await look(home, here)
     kept = await home.rows("SELECT external ->> 'id' AS id FROM tasks WHERE external IS NOT NULL")
     assert [row.id for row in kept] == ["job-1"]
-    await home.rows("UPDATE attempts SET intent_at = now() - interval '1 minute'")
     studio.done()
     for _ in range(2):
         await look(home, here)
     assert len(await home.said(GenerationCompleted)) == 1
+    await home.rows("UPDATE attempts SET intent_at = now() - interval '1 minute'")
+    await look(home, here)
     [failed] = await home.said(GenerationFailed)
     assert (failed.code, failed.billing.state) == (ErrorCode.SUBMIT_UNKNOWN, "pending")
+
+
+async def test_what_a_provider_is_at_work_on_counts_against_its_account(home: Home) -> None:
+    studio = Studio()
+    limited = replace(SLOW, accounts={"painter": Account(concurrency=2)})
+    here, _ = await sent(home, studio, items=5, routes=limited)
+    await here.work()
+    assert len(studio.submits) == 2
+    studio.done(1)
+    await look(home, here)
+    assert len(studio.submits) == 3
+
+
+async def test_an_answer_about_an_old_job_closes_no_breaker(home: Home) -> None:
+    studio = Studio()
+    here, _ = await sent(home, studio)
+    for _ in range(5):
+        await here.store.provider_failed("painter", ErrorCode.TEMPORARY, "painter is down", None)
+    await here.health.refresh()
+    await look(home, here)
+    assert len(studio.polls) == 1
+    await here.health.refresh()
+    assert here.health.is_closed("painter")
