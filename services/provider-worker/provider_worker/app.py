@@ -34,6 +34,7 @@ from provider_worker.engine.gate import StoreGate
 from provider_worker.engine.health import Health
 from provider_worker.engine.leases import Leases
 from provider_worker.engine.production import CallbackUrl, Production
+from provider_worker.engine.redownloads import Redownloads
 from provider_worker.engine.upkeep import Upkeep
 from provider_worker.events import Hears, subscriptions
 from provider_worker.http import ProviderFacts, internal_routes
@@ -43,6 +44,7 @@ from provider_worker.routing import RouteTable, pool_of
 from provider_worker.settings import Settings
 from provider_worker.store.callbacks import CallbackDatabase
 from provider_worker.store.database import TaskDatabase
+from provider_worker.store.redownloads import RedownloadDatabase
 from provider_worker.tasks import Pool
 from schemas.parts import Kind
 from schemas.topics import GENERATIONS, PROVIDER_WORKER
@@ -52,6 +54,7 @@ REVIVE_EVERY_S = 0.25
 BREAKERS_EVERY_S = 1.0
 CALLBACKS_EVERY_S = 0.5
 BILLS_EVERY_S = 5.0
+REDOWNLOADS_EVERY_S = 1.0
 COUNT_EVERY_S = 10.0
 QUOTES_EVERY_S = 10.0
 FORGOTTEN_EVERY_S = 30.0
@@ -118,6 +121,7 @@ def build(settings: Settings) -> Service:
         staged_age_s=settings.staged_age_seconds,
     )
     callbacks = Callbacks(CallbackDatabase(engine), providers, claimer.ready, asyncio.Event())
+    redownloads = Redownloads(RedownloadDatabase(engine, outbox), production, finisher, asyncio.Event())
     planner = Planner(table, production.price, uuid7, health.is_closed)
     internal = make_app(title="provider-worker, internal", public=False)
     internal.include_router(internal_routes(_facts(routes, table, providers, health.why_closed), settings.secret))
@@ -128,7 +132,7 @@ def build(settings: Settings) -> Service:
         engine=engine,
         outbox=outbox,
         internal=internal,
-        subscriptions=subscriptions(Hears(outbox, planner), claimer.ready, callbacks.wake.set),
+        subscriptions=subscriptions(Hears(outbox, planner), claimer.ready, callbacks.wake.set, redownloads.wake.set),
         topics=[GENERATIONS],
         loops=[
             Loop("claim", lambda: claimer.step(tools), idle=1.0, wake=claimer.wake),
@@ -138,6 +142,7 @@ def build(settings: Settings) -> Service:
             Loop("callbacks", callbacks.step, idle=CALLBACKS_EVERY_S, wake=callbacks.wake),
             Loop("callbacks-sweep", callbacks.sweep, idle=SWEEP_EVERY_S),
             Loop("bills", bills.step, idle=BILLS_EVERY_S),
+            Loop("redownloads", redownloads.step, idle=REDOWNLOADS_EVERY_S, wake=redownloads.wake),
             Loop("open-bills", bills.count, idle=COUNT_EVERY_S),
             Loop("quotes", upkeep.ask_again, idle=QUOTES_EVERY_S),
             Loop("forgotten-turns", upkeep.announce_forgotten, idle=FORGOTTEN_EVERY_S),

@@ -6,6 +6,7 @@
 | JobCancelRequested | api-gateway | ends what has not started, flags what has | GenerationCancelled |
 | CostReserved | cost-ledger | tasks become ready | |
 | BudgetRefused | cost-ledger | tasks end | GenerationFailed |
+| JobRedownloadRequested | api-gateway | is kept; the engine fetches what was paid for | |
 | ProviderCallbackReceived | api-gateway | is kept; the engine checks and applies it | |
 
 The engine says GenerationStarted, GenerationCompleted, GenerationFailed, GenerationQuoted of further attempts,
@@ -26,7 +27,7 @@ from chassis.outbox import Draft, Outbox
 from chassis.telemetry import bind_event
 from provider_worker import says
 from provider_worker.planning import Plan, Planner
-from provider_worker.store import callbacks, intake
+from provider_worker.store import callbacks, intake, redownloads
 from provider_worker.tasks import CancelReason
 from schemas.cloudevents import CloudEvent
 from schemas.event import Event
@@ -34,6 +35,7 @@ from schemas.events import (
     BudgetRefused,
     CostReserved,
     JobCancelRequested,
+    JobRedownloadRequested,
     PromptsPrepared,
     ProviderCallbackReceived,
 )
@@ -82,6 +84,20 @@ class Hears:
             event = says.never_started(item.job_id, item.item, item.attempt, code, message)
             drafts.append(Draft(event, item.job_id, item.tenant_id, cause.traceparent))
         await self.outbox.add(conn, drafts)
+
+    async def redownload_requested(
+        self, conn: AsyncConnection, events: Sequence[CloudEvent[JobRedownloadRequested]]
+    ) -> None:
+        await redownloads.keep(conn, events)
+
+    async def redownload_poisoned(self, conn: AsyncConnection, event: CloudEvent[Event], error: Exception) -> None:
+        """Whoever asked may ask again."""
+        if not isinstance(event.data, JobRedownloadRequested):
+            return
+        bind_event(event).error("redownload_not_handled", error=str(error))
+        asked = event.data
+        answer = says.nothing_to_fetch(asked.job_id, asked.item, asked.request, "the request could not be handled")
+        await self.outbox.add(conn, [Draft(answer, asked.job_id, event.tenant_id, event.traceparent)])
 
     async def provider_called_back(
         self, conn: AsyncConnection, events: Sequence[CloudEvent[ProviderCallbackReceived]]
@@ -136,11 +152,21 @@ def _refusal(refused: BudgetRefused) -> str:
     )
 
 
-def subscriptions(hears: Hears, ready: Callable[[], None], called_back: Callable[[], None]) -> list[Subscription]:
+def subscriptions(
+    hears: Hears, ready: Callable[[], None], called_back: Callable[[], None], asked_again: Callable[[], None]
+) -> list[Subscription]:
     """What the worker hears; `ready` is called after commits that may have made tasks ready."""
     return [
         Subscription(PROMPTS, {PromptsPrepared: hears.prompts_prepared}, on_poison=hears.prompts_poisoned),
-        Subscription(JOBS, {JobCancelRequested: hears.job_cancel_requested}),
+        Subscription(
+            JOBS,
+            {
+                JobCancelRequested: hears.job_cancel_requested,
+                JobRedownloadRequested: hears.redownload_requested,
+            },
+            on_poison=hears.redownload_poisoned,
+            after_commit=asked_again,
+        ),
         Subscription(
             COSTS,
             {CostReserved: hears.cost_reserved, BudgetRefused: hears.budget_refused},

@@ -25,6 +25,12 @@ FENCED = Counter("backlot_worker_fenced_writes_total", "Steps refused because th
 EXPIRED = Counter("backlot_worker_expired_leases_total", "Leases that ran out and were taken back", registry=REGISTRY)
 ASKED_AGAIN = Counter("backlot_worker_quotes_asked_again_total", "Unanswered quotes said again", registry=REGISTRY)
 SETTLED = Counter("backlot_worker_bills_settled_total", "Open bills that were settled", ["state"], registry=REGISTRY)
+REDOWNLOADS = Counter(
+    "backlot_worker_redownloads_total",
+    "Answered requests to fetch a paid result again (fetched, not_had), and those of which no paid attempt is known",
+    ["outcome"],
+    registry=REGISTRY,
+)
 SWEPT = Counter("backlot_worker_staged_swept_total", "Staged objects deleted after their time", registry=REGISTRY)
 OPEN_BILLS = Gauge(
     "backlot_worker_open_bills",

@@ -135,9 +135,15 @@ def cancelled(
 
 
 def settled(
-    task: Task, *, billing: Billing, evidence: str, late_outputs: list[Output], seed: int | None
+    task: Task,
+    *,
+    billing: Billing,
+    evidence: str,
+    late_outputs: list[Output],
+    seed: int | None,
+    redownload: int | None = None,
 ) -> GenerationSettled:
-    """What an open bill came to. Late outputs carry what storage needs to keep them."""
+    """What an open bill came to, or the answer to a `redownload`; late outputs carry what storage needs of them."""
     late = bool(late_outputs)
     return GenerationSettled(
         job_id=task.job.job_id,
@@ -149,4 +155,10 @@ def settled(
         logical_name=task.item.logical_name if late else None,
         lineage=lineage(task.item, task.offer, seed) if late else None,
         asset_context=task.job.context if late else None,
+        redownload=redownload,
     )
+
+
+def nothing_to_fetch(job_id: UUID, item: int, request: int, why: str) -> GenerationSettled:
+    """The answer to a redownload of an item of which no paid attempt is known."""
+    return GenerationSettled(job_id=job_id, item=item, attempt=0, billing=NO_BILL, evidence=why, redownload=request)

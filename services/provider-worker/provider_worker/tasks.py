@@ -300,6 +300,30 @@ class OpenBill:
 
 
 @dataclass(frozen=True, slots=True)
+class PaidAttempt:
+    """An attempt that has ended and was paid for. Its task has what is still staged of it."""
+
+    task: Task
+    billing: Billing
+
+
+@dataclass(frozen=True, slots=True)
+class Redownload:
+    """Request number `request` to fetch an item's paid result again; `tries` counts this one and fences it.
+
+    `paid` None: no attempt of the item is known to have been paid for.
+    """
+
+    job_id: UUID
+    tenant_id: UUID
+    item: int
+    request: int
+    traceparent: str | None
+    tries: int
+    paid: PaidAttempt | None
+
+
+@dataclass(frozen=True, slots=True)
 class ListedBill:
     """An open bill as an operator sees it. `needs_operator`: its provider can be asked for nothing."""
 

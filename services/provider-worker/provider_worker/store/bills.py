@@ -16,9 +16,17 @@ from schemas.parts import Billing
 AGAIN_S = 60.0
 
 
-# The attempt's own provider and reference: the task may have gone on since. A lookup counts itself, so that of two
-# that overlap only the later one can settle.
-_DUE = text("""
+PAST_ATTEMPT = """
+    t.id, t.epoch, a.job_id, a.tenant_id, t.spec::text, a.attempt, a.attempt_id, a.provider, a.model,
+    a.price_micros, a.price_version, a.price_micros AS held_micros, a.intent_at, 0 AS unknown_s, a.calls,
+    t.remakes, t.tried, 0 AS time_left, true AS resuming, t.cancel_reason,
+    a.external::text, j.context::text, j.traceparent
+"""
+"""Columns of `rows.task_of` for an attempt that has ended: its own provider and reference, because the task may have
+gone on since."""
+
+# A lookup counts itself, so that of two that overlap only the later one can settle.
+_DUE = text(f"""
     WITH due AS (
         SELECT attempt_id FROM attempts WHERE billing = 'pending'
             AND CASE WHEN CAST(:attempt AS uuid) IS NULL THEN lookup_at <= now() ELSE attempt_id = :attempt END
@@ -27,13 +35,9 @@ _DUE = text("""
         UPDATE attempts a SET lookups = a.lookups + 1, lookup_at = now() + CAST(:again AS interval)
         FROM due WHERE a.attempt_id = due.attempt_id
         RETURNING a.*)
-    SELECT t.id, t.epoch, a.job_id, a.tenant_id, t.spec::text, a.attempt, a.attempt_id, a.provider, a.model,
-        a.price_micros, a.price_version, a.price_micros AS held_micros, a.intent_at, 0 AS unknown_s, a.calls,
-        t.remakes, t.tried, 0 AS time_left, true AS resuming, t.cancel_reason,
-        a.external::text, NULL AS staged, a.lookups,
-        extract(epoch FROM now() - a.closed_at) AS age_s, j.context::text, j.traceparent
+    SELECT {PAST_ATTEMPT}, NULL AS staged, a.lookups, extract(epoch FROM now() - a.closed_at) AS age_s
     FROM taken a JOIN tasks t USING (job_id, item) JOIN jobs j ON j.job_id = a.job_id
-""")
+""")  # noqa: S608 - a list of columns
 
 _LIST = text("""
     SELECT attempt_id, job_id, item, attempt, tenant_id, provider, model, code, price_micros AS quoted_micros,

@@ -85,7 +85,7 @@ _CLOSED_LONG_AGO = text("""
     SELECT a.attempt_id, p.piece ->> 'key' AS key
     FROM (SELECT attempt_id, staged FROM attempts
           WHERE staged IS NOT NULL AND swept_at IS NULL AND closed_at < now() - CAST(:age AS interval)
-              AND coalesce(settled_at, closed_at) < now() - CAST(:age AS interval)
+              AND greatest(closed_at, settled_at, fetched_at) < now() - CAST(:age AS interval)
           ORDER BY closed_at LIMIT :most) a
     CROSS JOIN LATERAL json_array_elements(a.staged -> 'pieces') p(piece)
 """)
