@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chassis.consumer import BatchConsumer
 from chassis.database import make_engine, migrate
 from chassis.ids import uuid7
+from chassis.metrics import REGISTRY
 from chassis.outbox import Outbox
 from cost_ledger.events import subscription
 from schemas.cloudevents import CloudEvent, encode
@@ -209,6 +210,31 @@ async def test_an_unknown_bill_keeps_the_hold_and_is_recorded_when_it_is_settled
     assert len(await ledger.hear(quoted(job, 1), failed(job, billing=UNKNOWN, provider="other"))) == 1
     (recorded,) = await ledger.hear(settled(job, Billing(state="final", amount_micros=PRICE)))
     assert (recorded["type"], recorded["captured_micros"], recorded["provider"]) == ("cost.recorded", PRICE, "other")
+
+
+@pytest.mark.parametrize("before_the_end", [False, True], ids=["after", "in the batch of the end"])
+async def test_a_second_word_on_a_closed_bill_moves_no_money_and_says_nothing(
+    ledger: Ledger, before_the_end: bool
+) -> None:
+    """What a redownload says again of an attempt whose bill was final."""
+    job, paid = uuid7(), Billing(state="final", amount_micros=PRICE // 2)
+    again = settled(job, paid)
+    await ledger.hear(quoted(job, 1))
+    said = await ledger.hear(failed(job, billing=paid), *([again, again] if before_the_end else []))
+    assert [event["type"] for event in said] == ["cost.recorded"]
+    before = await money(ledger)
+    contradictions = REGISTRY.get_sample_value("backlot_ledger_contradictions_total")
+    assert await ledger.hear(again) == []
+    assert await money(ledger) == before
+    assert REGISTRY.get_sample_value("backlot_ledger_contradictions_total") == contradictions
+
+
+async def money(ledger: Ledger) -> list[Any]:
+    """Every transfer and what is taken of the budget."""
+    async with ledger.engine.begin() as conn:
+        transfers = await conn.execute(text("SELECT kind, amount_micros FROM transfer ORDER BY kind"))
+        budgets = await conn.execute(text("SELECT reserved_micros, captured_micros FROM budget"))
+        return [*transfers.all(), *budgets.all()]
 
 
 async def test_an_item_that_was_never_quoted_has_no_money_in_it(ledger: Ledger) -> None:

@@ -48,6 +48,7 @@ def store_failed(refused: Refused) -> AssetStoreFailed:
         output=key.output,
         code=refused.code,
         message=refused.message,
+        late=refused.arrival.handover.late,
     )
 
 

@@ -3,7 +3,7 @@
 | Hears | Does |
 |---|---|
 | GenerationCompleted | notes each output as an arrival; the promotion loop stores it |
-| GenerationSettled | the same for late outputs, if there are any |
+| GenerationSettled | the same for late outputs, if there are any, and again for those that could not be kept |
 
 | Says | When |
 |---|---|
@@ -59,8 +59,13 @@ class Ears:
         )
 
     async def on_settled(self, conn: AsyncConnection, events: Sequence[CloudEvent[GenerationSettled]]) -> None:
-        """Late outputs arrive like any other. Raises for those whose context is missing: they are nobody's."""
-        await arrivals.add(conn, [arrival for event in events for arrival in _settled(event)])
+        """Late outputs arrive like any other; one that could not be kept before is tried again with these bytes.
+
+        Raises for those whose context is missing: they are nobody's.
+        """
+        late = [arrival for event in events for arrival in _settled(event)]
+        await arrivals.revive(conn, late)
+        await arrivals.add(conn, late)
 
     async def on_poison(self, conn: AsyncConnection, event: CloudEvent[Event], error: Exception) -> None:
         """An event that is set aside must not leave its job waiting."""
@@ -115,7 +120,13 @@ def _failures(event: CloudEvent[Event], data: Heard, code: ErrorCode, message: s
     return [
         Draft(
             AssetStoreFailed(
-                job_id=data.job_id, item=data.item, attempt=data.attempt, output=number, code=code, message=message
+                job_id=data.job_id,
+                item=data.item,
+                attempt=data.attempt,
+                output=number,
+                code=code,
+                message=message,
+                late=isinstance(data, GenerationSettled),
             ),
             event.subject,
             event.tenant_id,

@@ -24,6 +24,19 @@ _ADDED = (
     "jobs", "items", "attempts", "outputs", "tenants", "assets", "hashes", "sizes", "handovers", "traceparents",
 )  # fmt: skip
 
+# What was fetched again is another try at an output that could not be kept.
+_REVIVE = text("""
+    UPDATE arrivals a
+    SET state = 'waiting', due_at = now(), tries = 0, reason = NULL, sha256 = u.sha256, size = u.size,
+        handover = CAST(u.handover AS json), traceparent = u.traceparent
+    FROM unnest(CAST(:jobs AS uuid[]), CAST(:items AS int[]), CAST(:attempts AS int[]), CAST(:outputs AS int[]),
+                CAST(:tenants AS uuid[]), CAST(:assets AS uuid[]), CAST(:hashes AS text[]), CAST(:sizes AS bigint[]),
+                CAST(:handovers AS text[]), CAST(:traceparents AS text[]))
+         AS u(job_id, item, attempt, output, tenant_id, asset_id, sha256, size, handover, traceparent)
+    WHERE (a.job_id, a.item, a.attempt, a.output) = (u.job_id, u.item, u.attempt, u.output)
+      AND a.tenant_id = u.tenant_id AND a.state = 'failed'
+""")
+
 # One claim takes few large outputs or many small ones. What waits for a sweeper to delete older bytes of the same hash
 # is left until it is done.
 _CLAIM = text("""
@@ -76,11 +89,20 @@ _CLOSE = text("""
 
 async def add(conn: AsyncConnection, arrivals: Sequence[Arrival]) -> None:
     """Note `arrivals` to be stored; what is known already is left as it is."""
-    if not arrivals:
-        return
+    if arrivals:
+        await conn.execute(_ADD, _columns(arrivals))
+
+
+async def revive(conn: AsyncConnection, arrivals: Sequence[Arrival]) -> None:
+    """Of `arrivals`, those that could not be stored before wait to be stored again, under their asset ids."""
+    if arrivals:
+        await conn.execute(_REVIVE, _columns(arrivals))
+
+
+def _columns(arrivals: Sequence[Arrival]) -> dict[str, list[Any]]:
     # Sorted, so that two owners of a partition that moved wait for each other and never deadlock.
     rows = sorted((_row(arrival) for arrival in arrivals), key=itemgetter(0, 1, 2, 3))
-    await conn.execute(_ADD, dict(zip(_ADDED, map(list, zip(*rows, strict=True)), strict=True)))
+    return dict(zip(_ADDED, map(list, zip(*rows, strict=True)), strict=True))
 
 
 async def claim(conn: AsyncConnection, *, most: int, most_bytes: int, lease_s: float) -> list[Arrival]:
