@@ -265,6 +265,7 @@ async def test_a_second_phase_whose_answer_was_lost_is_looked_for_by_its_own_pla
         return JobRef(studio.name, "job-2") if plan.get("mode") == "refine" else None
 
     studio.submit, studio.find = lost, find  # type: ignore[method-assign]
+    await home.rows("UPDATE attempts SET intent_at = now() - interval '1 hour'")
     await look(home, here)
     studio.done(2, cost=Cost(REFINED, "USD", "reported"))
     await look(home, here)
@@ -328,7 +329,7 @@ async def test_one_job_at_a_provider_is_never_taken_for_that_of_two_attempts(hom
 
     studio.submit, studio.find = lost, find  # type: ignore[method-assign]
     studio.standing["job-1"] = Status("running", "job-1")
-    here, _ = await sent(home, studio, items=2)
+    here, _ = await sent(home, studio, items=2, routes=replace(SLOW, unknown_grace_s=50.0))
     for _ in range(2):
         await look(home, here)
     kept = await home.rows("SELECT external ->> 'id' AS id FROM tasks WHERE external IS NOT NULL")

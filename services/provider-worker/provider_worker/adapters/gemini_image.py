@@ -115,7 +115,8 @@ class GeminiImage(HttpAdapter):
         external_id = str(body.get("responseId") or "")
         part = _picture(body)
         if part is None:
-            cost = self._cost(body)
+            # A prompt that was refused costs nothing, a result that was refused costs its prompt.
+            cost = None if (body.get("promptFeedback") or {}).get("blockReason") else self._cost(body)
             return Status("failed", external_id, error=self._blocked(body), cost=cost, raw_state=_reason(body))
         cost = self._cost(body) or self.estimate(req)
         try:
@@ -126,7 +127,7 @@ class GeminiImage(HttpAdapter):
         return Status("succeeded", external_id, progress=100, artifacts=(picture,), cost=cost)
 
     def _cost(self, body: Mapping[str, Any]) -> Cost | None:
-        """By tokens, where the route file knows their price and the answer their number; a refusal costs its prompt."""
+        """By tokens, where the route file knows their price and the answer their number."""
         usage = body.get("usageMetadata") or {}
         read, written = int(usage.get("promptTokenCount") or 0), int(usage.get("candidatesTokenCount") or 0)
         micros = self._config.prices.of_tokens(read, written, model=self._config.model)

@@ -160,7 +160,7 @@ class Attempt:
         crash.point("worker.before_phase")
         written = await self._written(Intend(self._task, reference))
         if written is Written.APPLIED:
-            self._task = replace(self._task, external=reference)
+            self._task = replace(self._task, external=reference, unknown_s=0.0)
         crash.point("worker.after_phase")
         return written is Written.APPLIED
 
