@@ -139,6 +139,9 @@ def _cancelled(event: GenerationCancelled, _: datetime) -> list[Fact]:
 
 
 def _settled(event: GenerationSettled, _: datetime) -> list[Fact]:
+    if event.redownload is not None:
+        body = {"found": bool(event.late_outputs), "evidence": event.evidence}
+        return [Fact(event.item, event.attempt, FactKind.REDOWNLOADED, event.redownload, body)]
     return [Fact(event.item, event.attempt, FactKind.SETTLED, 0, {"amount": event.billing.amount_micros})]
 
 
@@ -164,6 +167,8 @@ def _stored(event: AssetStored, at: datetime) -> list[Fact]:
 
 
 def _store_failed(event: AssetStoreFailed, _: datetime) -> list[Fact]:
+    if event.late:
+        return [Fact(event.item, event.attempt, FactKind.LATE_LOST, event.output, {})]
     body = {"code": event.code.value, "message": event.message}
     return [Fact(event.item, event.attempt, FactKind.STORE_FAILED, event.output, body)]
 

@@ -39,6 +39,9 @@ class FactKind(IntEnum):
     RECORDED = 17
     CANCEL_REQUESTED = 18
     GAVE_UP = 19
+    REDOWNLOAD_REQUESTED = 20
+    REDOWNLOADED = 21
+    LATE_LOST = 22
 
 
 Slot = tuple[int, int, int, int, UUID | None]
@@ -46,7 +49,8 @@ Slot = tuple[int, int, int, int, UUID | None]
 
 
 class Fact(NamedTuple):
-    """One fact. `output` is an output's number, for PROGRESSED the percentage, for an asset's later life its revision.
+    """One fact. `output` is an output's number, for PROGRESSED the percentage, for an asset's later life its revision,
+    for redownloads the number of the request.
 
     `body` is JSON: what the job page needs of the event, and no more. (A tuple, like the states that are made of it:
     every batch makes thousands, and a frozen dataclass takes four times as long.)
@@ -73,3 +77,8 @@ def gave_up(known: list[Slot]) -> Fact:
     """The gateway's own: it waits no longer. `known` are the slots written by then; what comes later is late."""
     slots = [[item, attempt, kind, output] for item, attempt, kind, output, asset_id in known if asset_id is None]
     return Fact(JOB, 0, FactKind.GAVE_UP, 0, {"known": slots})
+
+
+def redownload_requested(item: int, request: int, *, fetch: bool) -> Fact:
+    """The gateway's own: somebody wants what was paid for an item. Without `fetch` it is here, as a late output."""
+    return Fact(item, 0, FactKind.REDOWNLOAD_REQUESTED, request, {"fetch": fetch})

@@ -30,7 +30,8 @@ class ItemHistory:
     """All that is known of one item.
 
     `end` is the event that ended it, `route` the surest word on who makes it, `attempt` the highest number heard;
-    `stored` and `lost` are its outputs; the money is by attempt.
+    `stored` and `lost` are its outputs; the money is by attempt. `asked` is the number of the last request to fetch
+    what was paid for again, `answers` are by that number; `lost_late`: what came of one could not be stored.
     """
 
     attempt: int = 0
@@ -45,6 +46,9 @@ class ItemHistory:
     held: set[int] = field(default_factory=set)
     refused: set[int] = field(default_factory=set)
     captured: dict[int, int] = field(default_factory=dict)
+    asked: int = 0
+    answers: dict[int, Fact] = field(default_factory=dict)
+    lost_late: bool = False
 
     def reach(self, progress: int, attempt: int) -> None:
         self.progress = max(self.progress, progress)
@@ -195,6 +199,22 @@ def _store_failed(history: History, fact: Fact) -> None:
     history.drawer(fact.item).lost.append(fact)
 
 
+def _redownload_requested(history: History, fact: Fact) -> None:
+    item = history.drawer(fact.item)
+    item.asked = max(item.asked, fact.output)
+
+
+def _redownloaded(history: History, fact: Fact) -> None:
+    answers = history.drawer(fact.item).answers
+    known = answers.get(fact.output)
+    if known is None or fact.attempt > known.attempt:
+        answers[fact.output] = fact
+
+
+def _late_lost(history: History, fact: Fact) -> None:
+    history.drawer(fact.item).lost_late = True
+
+
 def _revised(history: History, fact: Fact) -> None:
     history.made.clear()
     _revise(history, str(fact.asset_id), fact)
@@ -247,5 +267,8 @@ for _kind, _file in {
     FactKind.RECORDED: _recorded,
     FactKind.CANCEL_REQUESTED: _cancel,
     FactKind.GAVE_UP: _given_up,
+    FactKind.REDOWNLOAD_REQUESTED: _redownload_requested,
+    FactKind.REDOWNLOADED: _redownloaded,
+    FactKind.LATE_LOST: _late_lost,
 }.items():
     _FILING[_kind] = _file

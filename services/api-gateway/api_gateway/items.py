@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from api_gateway.facts import Fact, FactKind
 from api_gateway.history import COMPLETED, HELD, STAGED, STORED, History, ItemHistory
@@ -51,8 +51,18 @@ class Closing:
         return ItemStatus.CANCELLED if self.code is ErrorCode.CANCELLED else ItemStatus.FAILED
 
 
+class Redownload(NamedTuple):
+    """What became of the last request to fetch again what was paid for; `message` says why it is not here."""
+
+    state: Literal["requested", "fetched", "failed"]
+    message: str | None = None
+
+
 class ItemState(NamedTuple):
-    """One item as its users see it. `progress` is 0-100 and never falls as facts are added; amounts are micro-units."""
+    """One item as its users see it. `progress` is 0-100 and never falls as facts are added; amounts are micro-units.
+
+    `outputs` of an item that is not done are what it adopted: late outputs that somebody asked for.
+    """
 
     number: int
     name: str | None
@@ -72,6 +82,7 @@ class ItemState(NamedTuple):
     estimated_micros: int | None
     actual_micros: int | None
     error: Failure | None
+    redownload: Redownload | None
 
 
 def item_state(prepared: Mapping[str, Any], judged: History, known: History, closing: Closing | None) -> ItemState:
@@ -88,7 +99,10 @@ def item_state(prepared: Mapping[str, Any], judged: History, known: History, clo
     provider, model = _route(past)
     stage = _stage(past.progress)
     status, error = _verdict(prepared, past, stage, closing)
-    outputs = _outputs(end, present, known) if status is ItemStatus.COMPLETED and end is not None else ()
+    if status is ItemStatus.COMPLETED and end is not None:
+        outputs = _outputs(end, present, known)
+    else:
+        outputs = () if status in DONE | OPEN else _adopted(present, known)
     return ItemState(
         number=number,
         name=prepared["name"],
@@ -108,6 +122,7 @@ def item_state(prepared: Mapping[str, Any], judged: History, known: History, clo
         estimated_micros=_estimated(present),
         actual_micros=sum(present.captured.values()) if present.captured else None,
         error=error,
+        redownload=_redownload(present, outputs),
     )
 
 
@@ -134,7 +149,7 @@ def _ended(item: ItemHistory, end: Fact) -> tuple[ItemStatus, Failure | None] | 
         status = ItemStatus.CANCELLED if cancelled else ItemStatus.FAILED
         return status, Failure(body["code"], body["message"], body["stage"])
     primary = (end.attempt, end.body["primary"])
-    if any((fact.attempt, fact.output) == primary for fact in item.stored):
+    if any((fact.attempt, fact.output) == primary and not fact.body["late"] for fact in item.stored):
         return ItemStatus.COMPLETED, None
     for fact in item.lost:
         if (fact.attempt, fact.output) == primary:
@@ -145,6 +160,28 @@ def _ended(item: ItemHistory, end: Fact) -> tuple[ItemStatus, Failure | None] | 
 def _outputs(end: Fact, item: ItemHistory, known: History) -> tuple[Output, ...]:
     found = stored(item.stored, known.revisions)
     return tuple(output for output in found if output.attempt == end.attempt and not output.late)
+
+
+def _adopted(item: ItemHistory, known: History) -> tuple[Output, ...]:
+    """What came late for an item and was asked for: of its newest attempt that has a primary output."""
+    if not item.asked:
+        return ()
+    found = stored(item.stored, known.revisions)
+    newest = max((output.attempt for output in found if output.role == "primary"), default=None)
+    return tuple(output for output in found if output.attempt == newest)
+
+
+def _redownload(item: ItemHistory, outputs: Sequence[Output]) -> Redownload | None:
+    if not item.asked:
+        return None
+    if outputs:
+        return Redownload("fetched")
+    answer = item.answers.get(item.asked)
+    if answer is None:
+        return Redownload("requested")
+    if not answer.body["found"]:
+        return Redownload("failed", answer.body["evidence"])
+    return Redownload("failed", "what was fetched could not be stored") if item.lost_late else Redownload("requested")
 
 
 def _asset_id(item: ItemHistory, outputs: Sequence[Output]) -> str | None:

@@ -189,10 +189,11 @@ def _settled(known: History, items: Sequence[ItemState]) -> bool:
     if known.rejected is not None:
         return True
     numbers = {item.number for item in items} | set(known.items)
-    return all(_item_settled(known, number) for number in numbers)
+    return all(item_settled(known, number) for number in numbers)
 
 
-def _item_settled(known: History, number: int) -> bool:
+def item_settled(known: History, number: int) -> bool:
+    """Whether all that was ever held for an item is closed."""
     item = known.of(number)
     if item.end is None:
         return not item.quotes
@@ -214,7 +215,8 @@ def _cancel_state(status: Status) -> CancelState:
 
 
 def _late_outputs(known: History, items: Sequence[ItemState]) -> tuple[Output, ...]:
-    """What was stored for items that had ended otherwise by then, or was found by settling a bill."""
+    """What was stored for items that had ended otherwise by then, or was found by settling a bill; what an item has
+    adopted is its own."""
     shown = {str(output.asset_id) for item in items for output in item.outputs}
     found: list[Output] = []
     for number in sorted(known.items):

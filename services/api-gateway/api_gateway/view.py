@@ -49,6 +49,7 @@ def _item(item: ItemState) -> dict[str, Any]:
         "cost": {"estimated": decimal_or_none(item.estimated_micros), "actual": decimal_or_none(item.actual_micros)},
         "error": _failure(item.error),
         "outputs": [_output(output) for output in item.outputs],
+        "redownload": item.redownload and {"state": item.redownload.state, "message": item.redownload.message},
     }
 
 

@@ -8,15 +8,14 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from api_gateway.events import facts_of
-from api_gateway.facts import Fact, Slot, cancel_requested, gave_up
+from api_gateway.facts import Fact, Slot, cancel_requested, gave_up, redownload_requested
 from api_gateway.lifecycle import Status, passage
 from api_gateway.outcomes import Job, advance, announcements
 from api_gateway.projection import JobState, state
 from schemas.cloudevents import CloudEvent
 from schemas.event import Event
 from schemas.parts import Kind
-from tests.gateway_model_events import JOB, USER
-from tests.gateway_services_model import CancelRequested
+from tests.gateway_model_events import JOB, USER, CancelRequested, Entry, RedownloadRequested
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 TENANT = UUID("01890000-0000-7000-8000-0000000000c1")
@@ -34,12 +33,14 @@ NEW_JOB = Job(
 )
 
 
-def facts_in(entries: Iterable[Event | CancelRequested]) -> list[Fact]:
+def facts_in(entries: Iterable[Entry]) -> list[Fact]:
     """The facts that `entries` make, in order."""
     found: list[Fact] = []
     for entry in entries:
         if isinstance(entry, CancelRequested):
             found.append(cancel_requested(entry.reason))
+        elif isinstance(entry, RedownloadRequested):
+            found.append(redownload_requested(entry.item, entry.request, fetch=entry.fetch))
         else:
             found += facts_of(CloudEvent(JOB, "/services/model", JOB, TENANT, NOW, entry))
     return found
@@ -59,7 +60,7 @@ class Fold:
     def now(self) -> JobState:
         return self.seen[-1]
 
-    def hear(self, batch: Sequence[Event | CancelRequested]) -> None:
+    def hear(self, batch: Sequence[Entry]) -> None:
         """One batch: what is new fills its slots, and the job follows. A sealed job takes no request to stop."""
         sealed = self.job.sealed
         self.write(facts_in(entry for entry in batch if not (sealed and isinstance(entry, CancelRequested))))

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from schemas.events import AssetStored, CostRecorded, GenerationCancelled, GenerationCompleted, GenerationFailed
+from schemas.event import Event
+from schemas.events import (
+    AssetStored,
+    AssetStoreFailed,
+    CostRecorded,
+    GenerationCancelled,
+    GenerationCompleted,
+    GenerationFailed,
+    GenerationSettled,
+)
 from schemas.parts import AssetContext, Billing, ErrorCode, Fit, Kind, Lineage, Output, PreparedItem, Stage
 
 JOB = UUID("01890000-0000-7000-8000-0000000000a1")
 USER = UUID("01890000-0000-7000-8000-0000000000b1")
 HASH = "ab" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """The gateway's own request to stop, at the moment it was made."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RedownloadRequested:
+    """The gateway's own request to fetch an item again. Without `fetch` its late output is here."""
+
+    item: int
+    request: int
+    fetch: bool
+
+
+Entry = Event | CancelRequested | RedownloadRequested
 
 
 class Tried(Protocol):
@@ -159,4 +188,30 @@ def recorded(item: int, attempt: int, bill: int) -> CostRecorded:
         currency="USD",
         provider="p",
         model="m",
+    )
+
+
+def settled(item: int, attempt: int, bill: int, late: int | None, redownload: int | None = None) -> GenerationSettled:
+    """The last word on a bill, or the answer to a request; `late` is the number of the output that came with it."""
+    return GenerationSettled(
+        job_id=JOB,
+        item=item,
+        attempt=attempt,
+        billing=billing(bill),
+        evidence="the provider's list of jobs",
+        late_outputs=[] if late is None else [output(late, "primary")],
+        redownload=redownload,
+    )
+
+
+def store_failed(item: int, attempt: int, number: int, *, late: bool) -> AssetStoreFailed:
+    """An output that storage-service could not keep."""
+    return AssetStoreFailed(
+        job_id=JOB,
+        item=item,
+        attempt=attempt,
+        output=number,
+        code=ErrorCode.STORAGE_ERROR,
+        message="no room",
+        late=late,
     )

@@ -12,18 +12,13 @@ from functools import partial
 from random import Random
 from uuid import UUID
 
-from hypothesis import strategies as st
-
-from schemas.event import Event
 from schemas.events import (
     AssetDeleted,
-    AssetStoreFailed,
     AssetVisibilityChanged,
     BudgetRefused,
     CostReserved,
     GenerationProgressed,
     GenerationQuoted,
-    GenerationSettled,
     GenerationSkipped,
     GenerationStarted,
     PromptsPrepared,
@@ -38,25 +33,21 @@ from schemas.parts import (
 from tests.gateway_model_events import (
     JOB,
     USER,
+    CancelRequested,
+    Entry,
+    RedownloadRequested,
     asset,
     asset_stored,
-    billing,
     cancelled,
     completed,
     failed,
-    output,
     prepared_item,
     recorded,
+    settled,
+    store_failed,
 )
 
 PRICE = 40_000
-
-
-@dataclass(frozen=True, slots=True)
-class CancelRequested:
-    """The gateway's own request to stop, at the moment it was made."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +55,15 @@ class History:
     """What happened to one job, in the order it happened, and what it came to.
 
     `ended` says how each item ended (`completed`, `skipped`, `failed` or `cancelled`); it is empty when there were no
-    prompts, and then `rejected` says why. `captured` is what the provider was paid.
+    prompts, and then `rejected` says why. `captured` is what the provider was paid. `redownloads` says of each item
+    that was asked for again whether that was `fetched` or has `failed`.
     """
 
-    told: tuple[Event | CancelRequested, ...]
+    told: tuple[Entry, ...]
     ended: dict[int, str]
     rejected: ErrorCode | None
     captured: int
+    redownloads: dict[int, str]
 
     @property
     def cancel(self) -> CancelRequested | None:
@@ -87,15 +80,19 @@ class _Item:
     ended: str | None = None
     waiting: set[int] = field(default_factory=set)  # outputs not yet stored
     primary: int | None = None
+    wishes: int = 0  # how often its user asks for it again
+    asked: int = 0
+    paid: int | None = None  # the last attempt that was paid for
+    has: bool = False  # a primary output of it is stored
 
 
 @dataclass(slots=True)
-class _Services:
+class Services:
     """The services' common state. Every action tells its events and returns."""
 
     random: Random
     count: int
-    told: list[Event | CancelRequested] = field(default_factory=list)
+    told: list[Entry] = field(default_factory=list)
     items: dict[int, _Item] = field(default_factory=dict)
     prepared: bool = False
     planned: bool = False
@@ -107,6 +104,8 @@ class _Services:
     bills: list[tuple[int, int, int]] = field(default_factory=list)
     pending: list[tuple[int, int]] = field(default_factory=list)
     uploads: list[tuple[int, int, int, bool]] = field(default_factory=list)
+    fetches: list[tuple[int, int]] = field(default_factory=list)
+    known: set[tuple[int, int, int]] = field(default_factory=set)  # outputs that storage waits for or has
     assets: list[UUID] = field(default_factory=list)
     revisions: dict[UUID, int] = field(default_factory=dict)
     captured: int = 0
@@ -131,12 +130,47 @@ class _Services:
             yield self.store
         if self.pending:
             yield self.settle
+        yield from self.redownloads()
 
     def money(self) -> Iterator[Callable[[], None]]:
         if self.quotes:
             yield self.answer_quote
         if self.bills:
             yield self.record
+
+    def redownloads(self) -> Iterator[Callable[[], None]]:
+        if self.fetches:
+            yield self.fetch_again
+        if not self.open():
+            yield from (partial(self.ask_again, item) for item in self.items.values() if self.may_ask(item))
+
+    def may_ask(self, item: _Item) -> bool:
+        if item.ended not in {"failed", "cancelled"} or item.asked == item.wishes:
+            return False
+        adopted, under_way = item.asked and item.has, any(number == item.number for number, _ in self.fetches)
+        return not adopted and not under_way and (item.has or item.paid is not None)
+
+    def ask_again(self, item: _Item) -> None:
+        item.asked += 1
+        self.told.append(RedownloadRequested(item.number, item.asked, fetch=not item.has))
+        if not item.has:
+            self.fetches.append((item.number, item.asked))
+
+    def fetch_again(self) -> None:
+        number, request = self.fetches.pop(0)
+        item = self.items[number]
+        assert item.paid is not None
+        again = item.primary if item.primary is not None and item.paid == item.attempt else 9
+        late = None if self.random.random() < 0.4 else again
+        self.told.append(settled(number, item.paid, PRICE, late, request))
+        if late is not None:
+            self.upload(number, item.paid, late, late=True)
+
+    def upload(self, number: int, attempt: int, output_number: int, *, late: bool) -> None:
+        """storage-service takes an output once, and again only when it could not keep it."""
+        if (number, attempt, output_number) not in self.known:
+            self.known.add((number, attempt, output_number))
+            self.uploads.append((number, attempt, output_number, late))
 
     def open(self) -> bool:
         """Whether the gateway cannot have sealed the job yet."""
@@ -169,7 +203,8 @@ class _Services:
     def prepare(self) -> None:
         self.prepared = True
         for number in range(1, self.count + 1):
-            self.items[number] = _Item(number, blank=self.random.random() < 0.1)
+            blank = self.random.random() < 0.1
+            self.items[number] = _Item(number, blank, wishes=self.random.choice([0, 1, 2]))
         for item in self.items.values():
             if item.blank:
                 item.phase, item.ended = "ended", "failed"
@@ -282,7 +317,8 @@ class _Services:
         bill = self.random.choice([0, PRICE // 2, PRICE, None])
         numbers = [1, 2] if self.random.random() < 0.2 else [1]
         item.primary, item.waiting = 1, set(numbers)
-        self.uploads += [(item.number, item.attempt, number, False) for number in numbers]
+        for number in numbers:
+            self.upload(item.number, item.attempt, number, late=False)
         self.end(item, "completed", bill)
         self.told.append(completed(item, numbers, bill))
 
@@ -311,24 +347,17 @@ class _Services:
             return
         self.bills.pop(0)
         self.captured += bill
+        if bill:
+            self.items[number].paid = max(self.items[number].paid or 0, attempt)
         self.told.append(recorded(number, attempt, bill))
 
     def settle(self) -> None:
         number, attempt = self.pending.pop(0)
         late = self.items[number].ended == "failed" and self.random.random() < 0.5
-        self.told.append(
-            GenerationSettled(
-                job_id=JOB,
-                item=number,
-                attempt=attempt,
-                billing=billing(PRICE),
-                evidence="the provider's list of jobs",
-                late_outputs=[output(9, "primary")] if late else [],
-            )
-        )
+        self.told.append(settled(number, attempt, PRICE, 9 if late else None))
         self.bills.append((number, attempt, PRICE))
         if late:
-            self.uploads.append((number, attempt, 9, True))
+            self.upload(number, attempt, 9, late=True)
 
     def store(self) -> None:
         number, attempt, output_number, late = self.uploads.pop(self.random.randrange(len(self.uploads)))
@@ -337,17 +366,10 @@ class _Services:
         if self.random.random() < 0.15:
             if output_number == item.primary:
                 item.ended = "failed"
-            self.told.append(
-                AssetStoreFailed(
-                    job_id=JOB,
-                    item=number,
-                    attempt=attempt,
-                    output=output_number,
-                    code=ErrorCode.STORAGE_ERROR,
-                    message="no room",
-                )
-            )
+            self.known.discard((number, attempt, output_number))
+            self.told.append(store_failed(number, attempt, output_number, late=late))
             return
+        item.has = item.has or output_number != 2
         made = asset_stored(number, attempt, output_number, late=late)
         self.assets.append(made.asset_id)
         self.told.append(made)
@@ -364,33 +386,3 @@ class _Services:
         self.told.append(
             AssetVisibilityChanged(asset_id=asset_id, job_id=JOB, revision=revision, is_public=public, url=url)
         )
-
-
-@st.composite
-def histories(draw: st.DrawFn, *, cancel: bool | None = None) -> History:
-    """Whole histories: everything the services owe has been said. `cancel` forces or forbids a request to stop."""
-    random = draw(st.randoms(use_true_random=False))
-    count = draw(st.integers(1, 4))
-    stops = draw(st.booleans()) if cancel is None else cancel
-    reason = draw(st.sampled_from(["user", "deadline"]))
-    if not stops:
-        return _played(random, count, -1, reason)
-    history = _played(random, count, draw(st.integers(0, 30)), reason)
-    # A job that ended before it could be stopped is played again, and stopped before anything happens.
-    return history if history.cancel or not cancel else _played(random, count, 0, reason)
-
-
-def _played(random: Random, count: int, moment: int, reason: str) -> History:
-    """The services work until nothing is left to do; at step `moment` somebody asks the job to stop, if it can."""
-    services = _Services(random, count=count)
-    step = 0
-    while actions := list(services.actions()):
-        if step == moment:
-            services.request_cancel(reason)
-        elif services.assets and random.random() < 0.1:
-            services.touch_asset()
-        else:
-            random.choice(actions)()
-        step += 1
-    ended = {item.number: item.ended or "" for item in services.items.values()}
-    return History(tuple(services.told), ended, services.rejected, services.captured)

@@ -33,8 +33,7 @@ from schemas.events import (
 )
 from schemas.parts import Billing, ErrorCode, Stage
 from tests.gateway_fold import NEW_JOB, Fold, facts_in
-from tests.gateway_model_events import JOB
-from tests.gateway_services_model import CancelRequested
+from tests.gateway_model_events import JOB, CancelRequested
 from tests.gateway_stories import completed, completed_picture, prepared, quoted, recorded, reserved, stored
 
 NOTHING = Billing(state="none")

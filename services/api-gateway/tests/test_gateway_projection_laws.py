@@ -11,26 +11,27 @@ from api_gateway.facts import FactKind, gave_up
 from api_gateway.history import read
 from api_gateway.lifecycle import TERMINAL, InvalidStateTransition, Status, step
 from api_gateway.projection import CancelState, JobState, state, state_of
-from schemas.event import Event
 from schemas.parts import ErrorCode
 from schemas.results import JobOutcome, JobSettled
 from tests.gateway_fold import Fold, facts_in
-from tests.gateway_services_model import CancelRequested, History, histories
+from tests.gateway_histories import histories
+from tests.gateway_model_events import CancelRequested, Entry
+from tests.gateway_services_model import History
 
-Told = Sequence[Event | CancelRequested]
+Told = Sequence[Entry]
 
 EXAMPLES = settings(max_examples=300, deadline=None)
 
 
 @st.composite
-def arrivals(draw: st.DrawFn, told: Told) -> list[list[Event | CancelRequested]]:
+def arrivals(draw: st.DrawFn, told: Told) -> list[list[Entry]]:
     """`told` in any order, with repetitions, in batches of any size.
 
     The gateway's own request to stop comes first: it is written before anybody can hear of it.
     """
     random = draw(st.randoms(use_true_random=False))
-    first: list[Event | CancelRequested] = [entry for entry in told if isinstance(entry, CancelRequested)]
-    events: list[Event | CancelRequested] = [entry for entry in told if not isinstance(entry, CancelRequested)]
+    first: list[Entry] = [entry for entry in told if isinstance(entry, CancelRequested)]
+    events: list[Entry] = [entry for entry in told if not isinstance(entry, CancelRequested)]
     events += [entry for entry in events if random.random() < 0.3]
     random.shuffle(events)
     batches = [first] if first else []
@@ -184,6 +185,24 @@ def test_a_request_to_stop_is_answered_with_what_it_cost(history: History) -> No
     assert job.cancellation.state is (CancelState.ANYWAY if anyway else CancelState.CANCELLED)
     assert job.cancellation.charged == ("yes" if history.captured else "no")
     assert job.cancellation.amount_micros == history.captured
+
+
+@EXAMPLES
+@given(data=st.data(), history=histories())
+def test_what_was_paid_for_and_came_late_is_the_items_once_somebody_asked_for_it(
+    data: st.DataObject, history: History
+) -> None:
+    job = folded(data.draw(arrivals(history.told))).now
+
+    others = {output.asset_id for output in job.late_outputs}
+    for item in job.items:
+        if history.ended[item.number] in {"completed", "skipped"}:
+            continue
+        assert (item.redownload.state if item.redownload else None) == history.redownloads.get(item.number)
+        adopted = [output for output in item.outputs if output.role == "primary"]
+        assert len(adopted) == (history.redownloads.get(item.number) == "fetched")
+        assert (item.asset_id is not None) == bool(adopted)
+        assert others.isdisjoint(output.asset_id for output in item.outputs)
 
 
 @given(before=st.sampled_from(Status), after=st.sampled_from(Status))

@@ -59,13 +59,22 @@ class Output(Shape):
 
 
 class LateOutput(Output):
-    """What was stored after its item had ended otherwise."""
+    """What was stored after its item had ended otherwise, until a redownload makes it the item's."""
 
     item: int
     attempt: int
 
 
+class Redownload(Shape):
+    """The last request to fetch what was paid for again; `message` says why it is not here."""
+
+    state: Literal["requested", "fetched", "failed"]
+    message: str | None
+
+
 class Item(Shape):
+    """`outputs` of a failed or cancelled item are what a redownload brought: its status stays."""
+
     number: int
     name: str | None
     group: str | None
@@ -81,6 +90,7 @@ class Item(Shape):
     cost: ItemCost
     error: Failure | None
     outputs: list[Output]
+    redownload: Redownload | None
 
 
 class Cancellation(Shape):
@@ -229,6 +239,7 @@ _ITEM_EXAMPLE: dict[str, Any] = {
     "cost": {"estimated": "0.04", "actual": "0.04"},
     "error": None,
     "outputs": [],
+    "redownload": None,
 }
 JOB_EXAMPLE: dict[str, Any] = {
     "id": _JOB_ID,
@@ -292,11 +303,11 @@ BRAND_KITS: Responses = {200: _json(BrandKitList, "A page of brand kits")}
 _BODIES: dict[str, type[BaseModel]] = {}
 
 
-def body_of(model: type[BaseModel]) -> dict[str, Any]:
+def body_of(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """The requestBody of a route that reads its body itself."""
     _BODIES[model.__name__] = model
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    body = {"required": True, "content": {"application/json": {"schema": schema}}}
+    body = {"required": required, "content": {"application/json": {"schema": schema}}}
     extra: dict[str, Any] = {"requestBody": body}
     if model in {JobRequest, GenerateRequest}:
         extra["parameters"] = [

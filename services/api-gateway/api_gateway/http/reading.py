@@ -1,4 +1,4 @@
-"""How jobs and their assets are read, waited for and stopped."""
+"""How jobs and their assets are read, waited for, stopped and fetched again."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api_gateway.http.authentication import Authenticator, credential
-from api_gateway.http.describing import ASSETS, JOB, JOB_LIST, LIST_PARAMETERS
+from api_gateway.http.bodies import parse, read_body
+from api_gateway.http.describing import ASSETS, JOB, JOB_LIST, LIST_PARAMETERS, body_of
 from api_gateway.http.responses import answer, job_answer, matches, not_modified
 from api_gateway.keys import Principal
 from api_gateway.paging import cursor_of, page_of
@@ -21,6 +23,14 @@ from api_gateway.store.jobs import Jobs
 from api_gateway.watching import Watch
 
 LONGEST_WAIT = 60
+
+
+class RedownloadRequest(BaseModel):
+    """The items to fetch again; without them all that were paid for and are not here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    items: list[Annotated[int, Field(ge=1)]] | None = Field(default=None, min_length=1, max_length=10_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,25 @@ class Reading:
         async def cancel(job_id: UUID, who: Principal = writes) -> Response:
             """Ask a job to stop (R22). 409 when it has ended; `cancellation` says what came of it and what it cost."""
             return job_answer(await self.jobs.cancel(who, job_id), self.sign, status=202)
+
+        @router.post(
+            "/jobs/{job_id}/redownload",
+            status_code=202,
+            response_model=None,
+            responses={202: JOB[200]},
+            openapi_extra=body_of(RedownloadRequest, required=False),
+        )
+        async def redownload(request: Request, job_id: UUID, who: Principal = writes) -> Response:
+            """Fetch what was paid for again, without another generation.
+
+            For items that failed though they were paid for: the job's status and cost stay, and `redownload` of each
+            item says what came of it. What came late by itself becomes the item's at once. 409 where there is nothing
+            to fetch.
+            """
+            body = await read_body(request)
+            wanted = parse(RedownloadRequest, body) if body.strip() else RedownloadRequest()
+            row = await self.jobs.redownload(who, job_id, list(dict.fromkeys(wanted.items or ())))
+            return job_answer(row, self.sign, status=202)
 
         return router
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from api_gateway import metrics
+from api_gateway import metrics, redownloading
 from api_gateway.accepting import Accepted, Answer, Repeated, Submission
 from api_gateway.facts import Fact, FactKind, cancel_requested
 from api_gateway.keys import Principal
@@ -23,7 +23,9 @@ from api_gateway.watching import Watch
 from chassis.database import after_commit, tenant_transaction
 from chassis.errors import Conflict, Forbidden, NotFound
 from chassis.group_commit import GroupCommit
-from chassis.outbox import Outbox
+from chassis.outbox import Draft, Outbox
+from chassis.tracing import current_traceparent
+from schemas.jobs import JobRedownloadRequested
 
 
 class Jobs:
@@ -81,15 +83,39 @@ class Jobs:
 
     async def cancel(self, who: Principal, job_id: UUID) -> JobRow:
         """Asks a job to stop, once. Raises `Conflict` when it has ended, `Forbidden` when it is a colleague's."""
-        row = await self.job(who, job_id)
-        if row.user_id != who.user_id and not who.may("admin"):
-            raise Forbidden("only the owner of a job may cancel it")
+        await self._own(who, job_id, "cancel it")
         async with self._engine.begin() as conn:
             await stop(conn, self._outbox, self._watch, [job_id], reason="user", shard=Shard.OWN)
         row = await self.job(who, job_id)
         if row.terminal:
             raise Conflict(f"the job has ended: it is {row.status}")
         return row
+
+    async def redownload(self, who: Principal, job_id: UUID, items: Sequence[int]) -> JobRow:
+        """Has what was paid for fetched again, of `items` or of all that lack it; see `redownloading.ask`."""
+        await self._own(who, job_id, "have it fetched again")
+        asked: list[Fact] = []
+
+        def decide(_: Job, facts: Sequence[Fact]) -> list[Fact]:
+            asked.extend(redownloading.ask(facts, items))
+            return asked
+
+        async with self._engine.begin() as conn:
+            changed = await judge(conn, self._outbox, [job_id], decide, Shard.OWN)
+            events = [
+                JobRedownloadRequested(job_id=job_id, item=fact.item, request=fact.output)
+                for fact in asked
+                if fact.body["fetch"]
+            ]
+            trace = current_traceparent()
+            await self._outbox.add(conn, [Draft(event, job_id, who.tenant_id, trace) for event in events])
+            after_commit(conn, partial(self._watch.notify, changed))
+        return await self.job(who, job_id)
+
+    async def _own(self, who: Principal, job_id: UUID, act: str) -> None:
+        row = await self.job(who, job_id)
+        if row.user_id != who.user_id and not who.may("admin"):
+            raise Forbidden(f"only the owner of a job may {act}")
 
 
 async def stop(

@@ -61,6 +61,8 @@ _NO_ASSETS = frozenset(
         FactKind.SETTLED,
         FactKind.RECORDED,
         FactKind.CANCEL_REQUESTED,
+        FactKind.REDOWNLOADED,
+        FactKind.LATE_LOST,
     }
 )
 
