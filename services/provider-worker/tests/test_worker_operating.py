@@ -87,6 +87,27 @@ async def test_a_bill_is_settled_once_however_often_and_by_whomever(home: Home) 
     assert len(await home.said(GenerationSettled)) == 1
 
 
+async def test_a_bill_that_is_still_open_after_a_day_is_flagged_whoever_could_be_asked(home: Home) -> None:
+    painter = Painter(idempotency="list_lookup")
+
+    async def taken_but_lost(req: GenerationRequest) -> Status:
+        painter.jobs[req.request_id] = Status("running", f"job-{req.request_id}")
+        raise ProviderError(ProviderCode.TIMEOUT, "no answer", outcome=Outcome.UNKNOWN)
+
+    painter.answer = taken_but_lost
+    here = home.worker(painter)
+    await here.hear(envelope(prepared()))
+    await here.reserve()
+    await here.work()
+    await home.rows("UPDATE tasks SET deadline_at = now()")
+    await here.finish(rounds=100)
+    for age, needs_operator in (("1 hour", False), ("25 hours", True)):
+        await home.rows(f"UPDATE attempts SET lookup_at = now(), closed_at = now() - interval '{age}'")
+        await here.bills.step()
+        [bill] = await here.store.list_bills()
+        assert bill.needs_operator is needs_operator
+
+
 async def test_a_bill_that_is_not_open_is_told(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     here = home.worker()
     nobodys = str(uuid4())

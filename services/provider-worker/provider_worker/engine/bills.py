@@ -24,6 +24,8 @@ MOST = 20
 AGAIN_S = 60.0
 """A lookup whose process died is made again after this."""
 LONGEST_WAIT_S = 600.0
+HOPELESS_AFTER_S = 24 * 3600.0
+"""No provider keeps a job at work so long: an operator has to ask it in another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,8 @@ class Bills:
 
     async def _settle(self, bill: OpenBill) -> None:
         answer = await self._answer(bill)
-        if answer is None:
-            await self._later(bill, flagged=False)
-            return
-        if isinstance(answer, Undelivered):
-            log.error("bill_needs_an_operator", lookups=bill.lookups, **facts(bill.task))
-            await self._later(bill, flagged=True)
+        if answer is None or isinstance(answer, Undelivered):
+            await self._later(bill, hopeless=answer is not None or bill.age_s >= HOPELESS_AFTER_S)
             return
         event = says.settled(
             bill.task,
@@ -78,8 +76,10 @@ class Bills:
             metrics.SETTLED.labels(answer.billing.state).inc()
             log.info("bill_settled", state=answer.billing.state, evidence=answer.evidence, **facts(bill.task))
 
-    async def _later(self, bill: OpenBill, *, flagged: bool) -> None:
-        await self.store.postpone(bill, min(LONGEST_WAIT_S, 5.0 * 2 ** min(bill.lookups, 10)), flagged=flagged)
+    async def _later(self, bill: OpenBill, *, hopeless: bool) -> None:
+        if hopeless:
+            log.error("bill_needs_an_operator", lookups=bill.lookups, **facts(bill.task))
+        await self.store.postpone(bill, min(LONGEST_WAIT_S, 5.0 * 2 ** min(bill.lookups, 10)), flagged=hopeless)
 
     async def _answer(self, bill: OpenBill) -> _Answer | Undelivered | None:
         """What the provider says now; None while it says nothing final, UNTOLD where it can say nothing."""
