@@ -6,7 +6,7 @@ import hashlib
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -19,6 +19,7 @@ R = TypeVar("R")
 TERMINAL = frozenset({"completed", "partial", "failed", "cancelled"})
 _TRIES = 4
 _LONGEST_PAUSE = 8.0
+_ASK_EVERY = 0.5
 
 
 class Client:
@@ -99,6 +100,21 @@ class Client:
     def cancel(self, job_id: str) -> Job:
         """Asks a job to stop."""
         return self._json("POST", f"/api/v1/jobs/{job_id}/cancel")
+
+    def redownload(self, job_id: str, items: Sequence[int] | None = None) -> Job:
+        """Has what was paid for fetched again: of `items`, or of all that failed though they were paid for."""
+        return self._json("POST", f"/api/v1/jobs/{job_id}/redownload", json={"items": list(items)} if items else {})
+
+    def redownloaded(self, job_id: str, *, timeout: float) -> Job:
+        """The job when all its redownloads are answered. Raises BacklotClientError after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while True:
+            job = self.get_job(job_id)
+            if not any((item["redownload"] or {}).get("state") == "requested" for item in job["items"]):
+                return job
+            if time.monotonic() > deadline:
+                raise BacklotClientError(f"job {job_id} is still being fetched after {timeout:g} s")
+            self._sleep(_ASK_EVERY)
 
     def list_providers(self, *, tries: int = _TRIES) -> Job:
         """Every provider with what it makes, its limits and prices, and why it cannot be used."""

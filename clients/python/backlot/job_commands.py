@@ -1,4 +1,4 @@
-"""Commands about jobs: generate, jobs, job, cancel, kits."""
+"""Commands about jobs: generate, jobs, job, cancel, redownload, kits."""
 
 from __future__ import annotations
 
@@ -152,6 +152,30 @@ def cancel(job_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     OUT.print(f"{found['id']}: {cancellation.get('state', found['status'])}", markup=False)
 
 
+def redownload(
+    job_id: Annotated[str, typer.Argument(metavar="ID")],
+    item: Annotated[list[int] | None, typer.Option(help="Only this one; several in their order.", min=1)] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the files go.")] = Path(),
+    timeout: Annotated[float, typer.Option(help="Seconds to wait.", min=1)] = 120.0,
+    as_object: Json = False,
+) -> None:
+    """Fetch what was paid for and never arrived, and save it here; nothing is paid again."""
+    _ready(output)
+    with connect() as client:
+        client.redownload(job_id, item)
+        found = client.redownloaded(job_id, timeout=timeout)
+        asked = [one for one in found["items"] if one["redownload"] and (not item or one["number"] in item)]
+        files = _save(client, {**found, "items": asked}, output)
+    if as_object:
+        sys.stdout.write(as_json({**found, "files": files}) + "\n")
+    else:
+        for file in files:
+            OUT.print(file, markup=False)
+    lost = [f"item {one['number']}: {one['redownload']['message']}" for one in asked if not one["outputs"]]
+    if lost:
+        raise BacklotClientError("; ".join(lost))
+
+
 def kits(as_object: Json = False) -> None:
     """List brand kits."""
     with connect() as client:
@@ -219,5 +243,5 @@ def _cost(shown: Mapping[str, Any]) -> str:
 
 def register(app: typer.Typer) -> None:
     """Puts the commands into `app`."""
-    for command in (generate, jobs, job, cancel, kits):
+    for command in (generate, jobs, job, cancel, redownload, kits):
         app.command()(command)

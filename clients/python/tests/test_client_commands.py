@@ -58,7 +58,16 @@ Types = Callable[..., Done]
 
 @pytest.mark.parametrize(
     "command",
-    [["status"], ["jobs"], ["job", "j1"], ["cancel", "j1"], ["kits"], ["generate", "a fox"], ["status", "--json"]],
+    [
+        ["status"],
+        ["jobs"],
+        ["job", "j1"],
+        ["cancel", "j1"],
+        ["redownload", "j1"],
+        ["kits"],
+        ["generate", "a fox"],
+        ["status", "--json"],
+    ],
     ids=" ".join,
 )
 def test_a_command_that_needs_the_system_says_how_to_start_one(
@@ -122,7 +131,8 @@ def test_a_command_line_that_is_wrong_ends_with_two(types: Types, command: list[
 def test_the_help_names_every_command(types: Types) -> None:
     done = types("--help")
     assert done.status == 0
-    for command in ("up", "down", "status", "logs", "doctor", "demo", "generate", "jobs", "job", "cancel", "kits"):
+    jobs = ("generate", "jobs", "job", "cancel", "redownload", "kits")
+    for command in ("up", "down", "status", "logs", "doctor", "demo", *jobs):
         assert f" {command} " in done.out
 
 

@@ -227,6 +227,35 @@ PICTURE = b"\x89PNG" + bytes(200_000)
 SHA256 = hashlib.sha256(PICTURE).hexdigest()
 
 
+@pytest.mark.parametrize(("items", "body"), [(None, {}), ([2, 3], {"items": [2, 3]})])
+def test_what_was_paid_for_is_asked_for_again(talking_to: Talking, items: list[int] | None, body: Any) -> None:
+    client, gateway = talking_to(httpx.Response(202, json=JOB))
+    client.redownload("j1", items)
+    [asked] = gateway.asked
+    assert (asked.method, asked.url.path) == ("POST", "/api/v1/jobs/j1/redownload")
+    assert json.loads(asked.content) == body
+
+
+def fetching(*states: str | None) -> httpx.Response:
+    """A job with an item in each of these states of a redownload."""
+    items = [{"redownload": state and {"state": state, "message": None}} for state in states]
+    return httpx.Response(200, json={**JOB, "items": items})
+
+
+def test_a_redownload_is_followed_until_every_item_is_answered(talking_to: Talking, pauses: list[float]) -> None:
+    client, gateway = talking_to(
+        fetching("requested", "requested"), fetching("fetched", "requested"), fetching("fetched", "failed", None)
+    )
+    assert len(client.redownloaded("j1", timeout=10)["items"]) == 3
+    assert (len(gateway.asked), len(pauses)) == (3, 2)
+
+
+def test_a_redownload_that_is_not_answered_in_time_is_told(talking_to: Talking) -> None:
+    client, _ = talking_to(fetching("requested"))
+    with pytest.raises(BacklotClientError, match="job j1 is still being fetched after 0 s"):
+        client.redownloaded("j1", timeout=0)
+
+
 def test_a_download_is_whole_and_its_hash_is_answered(talking_to: Talking, tmp_path: Path) -> None:
     client, _ = talking_to(httpx.Response(200, content=PICTURE))
     file = tmp_path / "new" / "fox.png"
