@@ -91,5 +91,5 @@ async def test_an_output_that_is_kept_stays_as_it_is_whatever_is_fetched_again(h
 
 async def test_nobody_brings_back_the_output_of_another_tenant(house: House) -> None:
     heard = await broken(house)
-    await hear_again(house, heard, await house.stage(b"whole", tenant=STRANGER), tenant=STRANGER)
+    await hear_again(house, heard, await house.stage(b"whole"), tenant=STRANGER)
     assert not await house.said(AssetStored)
