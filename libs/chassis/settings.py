@@ -35,12 +35,36 @@ class _Environment(EnvSettingsSource):
         return super()._load_env_vars() if given is None else {key.lower(): text for key, text in given.items() if text}
 
 
-class ServiceSettings(BaseSettings):
-    """What every service reads. Subclasses set `model_config = service_config("COST_LEDGER_")` and add their own."""
+class DatabaseSettings(BaseSettings):
+    """What a command needs that looks at a service's database and is no running service."""
 
     model_config = service_config("")
 
     database_url: str = Field(repr=False, description="PostgreSQL, e.g. postgresql://user:password@host:5432/database")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, value: str) -> str:
+        return check_dsn(value)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment alone (and what a test passes by name)."""
+        return init_settings, _Environment(settings_cls)
+
+
+class ServiceSettings(DatabaseSettings):
+    """What every service reads. Subclasses set `model_config = service_config("COST_LEDGER_")` and add their own."""
+
+    model_config = service_config("")
+
     host: str = Field(default="127.0.0.1", description="address the servers bind to")
     internal_port: Port = Field(description="port of /livez, /readyz, /metrics and the internal API")
     kafka_bootstrap_servers: Annotated[str, StringConstraints(min_length=3)] = Field(
@@ -79,11 +103,6 @@ class ServiceSettings(BaseSettings):
     drain_seconds: float = Field(default=15.0, gt=0, description="time for work in flight after SIGTERM")
     database_pool: int = Field(default=8, ge=2, le=100, description="database connections of this process")
 
-    @field_validator("database_url")
-    @classmethod
-    def _is_postgres(cls, value: str) -> str:
-        return check_dsn(value)
-
     @field_validator("kafka_bootstrap_servers")
     @classmethod
     def _are_addresses(cls, value: str) -> str:
@@ -98,18 +117,6 @@ class ServiceSettings(BaseSettings):
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment alone (and what a test passes by name)."""
-        return init_settings, _Environment(settings_cls)
-
 
 class PublicSettings(ServiceSettings):
     """For a service that also answers clients."""
@@ -117,7 +124,7 @@ class PublicSettings(ServiceSettings):
     http_port: Port = Field(description="public port")
 
 
-S = TypeVar("S", bound=ServiceSettings)
+S = TypeVar("S", bound=DatabaseSettings)
 
 
 def read(cls: type[S], environ: Mapping[str, str] | None = None) -> S:
@@ -154,7 +161,7 @@ def describe(settings: ServiceSettings) -> str:
     return "\n".join(f"{variable(cls, name)}={_shown(name, values[name])}" for name in cls.model_fields)
 
 
-def variable(cls: type[ServiceSettings], name: str) -> str:
+def variable(cls: type[DatabaseSettings], name: str) -> str:
     """The environment variable that sets field `name`."""
     field = cls.model_fields.get(name)
     alias = field.validation_alias if field else None
@@ -165,7 +172,7 @@ def variable(cls: type[ServiceSettings], name: str) -> str:
     return str(cls.model_config.get("env_prefix", "")) + name.upper()
 
 
-def _in_words(cls: type[ServiceSettings], problem: Any) -> list[str]:
+def _in_words(cls: type[DatabaseSettings], problem: Any) -> list[str]:
     location = str(problem["loc"][0]) if problem["loc"] else ""
     named = next((name for name in cls.model_fields if location in (name, variable(cls, name))), None)
     if named is None:

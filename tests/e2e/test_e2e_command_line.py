@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 from typing import Any
 
 import httpx
@@ -158,6 +159,11 @@ def uses_it(newcomer: Newcomer) -> None:
     [job] = json.loads(newcomer.does("jobs", "--json"))["items"]
     assert (job["prompt"], job["status"], job["cost"]["actual"]) == ("a fox", "completed", "0.08")
     assert job["id"] in newcomer.does("job", job["id"], "--wait")
+
+    assert newcomer.does("bills").strip() == "No bill is open."
+    nobodys = newcomer.types("bills", "settle", str(uuid4()), "--unpaid", "--evidence", "none")
+    assert (nobodys.returncode, "no open bill" in nobodys.stderr) == (1, True)
+    assert json.loads(newcomer.does("bills", "--json")) == []
 
     refused = newcomer.types("generate", "a fox", "--size", "10x10")
     assert refused.returncode == 1

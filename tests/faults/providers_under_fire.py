@@ -276,25 +276,13 @@ class Fire:
             "provider_worker",
             "bills",
             *(arguments or ("--json",)),
-            env={**os.environ, **self._settings()},
+            env={**os.environ, "PROVIDER_WORKER_DATABASE_URL": self.live.info.databases["provider_worker"]},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         told, wrong = await child.communicate()
         assert child.returncode == 0, wrong.decode()
         return None if arguments else json.loads(told)
-
-    def _settings(self) -> dict[str, str]:
-        home = self.live.home
-        return {
-            "PROVIDER_WORKER_DATABASE_URL": self.live.info.databases["provider_worker"],
-            "PROVIDER_WORKER_SANDBOX_DIR": str(home / "sandbox"),
-            "PROVIDER_WORKER_INTERNAL_PORT": "1",
-            "PROVIDER_WORKER_PROVIDERS": "",
-            "BACKLOT_OBJECTS_DIR": str(home / "objects"),
-            "BACKLOT_SECRET": "x" * 32,
-            "KAFKA_BOOTSTRAP_SERVERS": self.live.info.kafka,
-        }
 
     async def told_and_settled(self) -> None:
         async def look() -> bool:

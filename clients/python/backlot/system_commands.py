@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -35,6 +37,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Port = Annotated[
     int | None, typer.Option(help="First port; 0 takes free ones. Default: BACKLOT_PORT, else 8700.", min=0, max=65000)
 ]
+
+
+def bills(context: typer.Context) -> None:
+    """List what attempts may have cost that nobody can be asked about; `bills settle --help` closes one by hand."""
+    command = [sys.executable, "-P", "-m", "provider_worker", "bills", *context.args]
+    database = {"PROVIDER_WORKER_DATABASE_URL": local().databases["provider_worker"]}
+    raise typer.Exit(subprocess.run(command, env={**os.environ, **database}, check=False).returncode)
 
 
 def up(
@@ -219,3 +228,6 @@ def register(app: typer.Typer) -> None:
     for command in (up, down, status, logs, doctor):
         app.command()(command)
     app.command("demo")(run_demo)
+    # What follows is the operator's command's own.
+    told_on = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+    app.command("bills", context_settings=told_on)(bills)

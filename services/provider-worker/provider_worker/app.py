@@ -18,7 +18,7 @@ from chassis.service import Service
 from media import Checker
 from objects import FolderStore, StorageError
 from provider_worker import operating
-from provider_worker.adapters.config import Price, ProviderConfig
+from provider_worker.adapters.config import CURRENCY, Price, ProviderConfig
 from provider_worker.adapters.interface import ProviderAdapter, ProviderError
 from provider_worker.adapters.registry import Make, maker_of
 from provider_worker.adapters.sandbox import BillError, SandboxProvider, SandboxSettings
@@ -41,7 +41,7 @@ from provider_worker.http import ProviderFacts, internal_routes
 from provider_worker.planning import Planner
 from provider_worker.route_file import Routes, read_routes
 from provider_worker.routing import RouteTable, pool_of
-from provider_worker.settings import Settings
+from provider_worker.settings import OperatorSettings, Settings
 from provider_worker.store.callbacks import CallbackDatabase
 from provider_worker.store.database import TaskDatabase
 from provider_worker.store.redownloads import RedownloadDatabase
@@ -108,6 +108,7 @@ def build(settings: Settings) -> Service:
         is_taken=store.is_taken,
         disabled=routes.disabled,
         callback_url=_callback_url(settings),
+        keys=_keys(routes),
     )
     finisher = CheckedFinisher(objects, checker)
     endings = Endings(table, production.price, production.resendable, uuid7, random, health.is_closed)
@@ -153,16 +154,19 @@ def build(settings: Settings) -> Service:
     )
 
 
-async def operate(settings: Settings, arguments: Sequence[str]) -> int:
+async def operate(settings: OperatorSettings, arguments: Sequence[str]) -> int:
     """What an operator does by hand, beside the running service; see `operating`."""
     wanted = operating.wanted(arguments)
     engine = make_engine(settings.database_url, name=f"{PROVIDER_WORKER}-operator", pool_size=1)
-    table = read_routes(settings.routes_file).table
-    store = TaskDatabase(engine, Outbox(SOURCE), currency=table.currency, price_version=table.price_version)
+    store = TaskDatabase(engine, Outbox(SOURCE), currency=CURRENCY, price_version="")
     try:
         return await operating.operate(store, wanted)
     finally:
         await engine.dispose()
+
+
+def _keys(routes: Routes) -> list[str]:
+    return [config.api_key.get_secret_value() for config in routes.configs.values() if config.api_key is not None]
 
 
 def _callback_url(settings: Settings) -> CallbackUrl:

@@ -7,8 +7,14 @@ from pathlib import Path
 from pydantic import AliasChoices, AnyHttpUrl, Field, field_validator
 
 from chassis.errors import StartError
-from chassis.settings import ServiceSettings, service_config
+from chassis.settings import DatabaseSettings, ServiceSettings, service_config
 from provider_worker.route_file import read_routes
+
+
+class OperatorSettings(DatabaseSettings):
+    """Settings of `python -m provider_worker bills`."""
+
+    model_config = service_config("PROVIDER_WORKER_")
 
 
 class Settings(ServiceSettings):
