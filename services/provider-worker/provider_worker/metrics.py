@@ -5,18 +5,31 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 from chassis.metrics import REGISTRY
+from schemas.parts import Billing, Kind
 
 ATTEMPTS = Counter(
     "backlot_worker_attempts_total",
     "Attempts by how they ended (completed, failed, cancelled) and why",
-    ["provider", "outcome", "code"],
+    ["provider", "kind", "outcome", "code"],
     registry=REGISTRY,
 )
 ATTEMPT_SECONDS = Histogram(
     "backlot_worker_attempt_seconds",
-    "From the claim of an attempt to its last word, provider included",
-    ["provider"],
-    buckets=(0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120),
+    "From the submit intent of an attempt's last call to the attempt's end, provider included",
+    ["provider", "kind", "outcome"],
+    buckets=(0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600),
+    registry=REGISTRY,
+)
+RETRIES = Counter(
+    "backlot_worker_retries_total",
+    "Calls made once more, by the provider and the error before, and how: again, elsewhere, or as a paid remake",
+    ["provider", "kind", "code", "how"],
+    registry=REGISTRY,
+)
+BILLED = Counter(
+    "backlot_worker_billed_micros_total",
+    "What attempts cost, in millionths of the currency of the prices, by who says so",
+    ["provider", "kind", "basis"],
     registry=REGISTRY,
 )
 CLAIMED = Counter("backlot_worker_claimed_total", "Tasks claimed", registry=REGISTRY)
@@ -58,3 +71,9 @@ CALLBACKS_SWEPT = Counter(
     "backlot_worker_callbacks_swept_total", "Callbacks deleted after their time", registry=REGISTRY
 )
 STORE_AWAY = Gauge("backlot_worker_object_store_away", "1 while nothing is claimed for want of it", registry=REGISTRY)
+
+
+def billed(provider: str, kind: Kind, billing: Billing) -> None:
+    """Counts a bill that is final."""
+    if billing.state == "final" and billing.amount_micros:
+        BILLED.labels(provider, kind, billing.basis).inc(billing.amount_micros)

@@ -296,6 +296,7 @@ def worker(
     hands: int = 64,
     lease_s: float = 30.0,
     callback_url: CallbackUrl = lambda task: None,
+    keys: Sequence[str] = (),
 ) -> Worker:
     by_name: dict[str, ProviderAdapter] = {painter.name: painter for painter in painters or (Painter(),)}
     routes = routes or table(*(Use(name, "paint-1") for name in by_name))
@@ -314,6 +315,7 @@ def worker(
         random=Random(7),
         is_taken=store.is_taken,
         callback_url=callback_url,
+        keys=keys,
     )
     finisher = Believing()
     finisher.objects = objects

@@ -26,6 +26,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chassis.errors import StartError
+from chassis.telemetry import get_logger
 from provider_worker.adapters.config import CURRENCY, ProviderConfig
 from provider_worker.adapters.interface import (
     Artifact,
@@ -42,6 +43,8 @@ from provider_worker.adapters.interface import (
     WebhookEvent,
 )
 from provider_worker.adapters.signatures import unsigned
+
+log = get_logger()
 
 LONGEST_PROMPT = 20_000
 """In characters; Linux takes 131,072 bytes in one argument."""
@@ -187,6 +190,7 @@ class Script:
     def _failure(self, code: int | None, said: str, prompt: str) -> ProviderError:
         """Script, exit code and the beginning of its stderr (R77)."""
         shown = self._shown(said, prompt)
+        log.warning("asset_generation_cli_error", script=self._script, exit_code=code, stderr=shown)
         if code is None:
             message = f"{self._script} did not end within {self._options.timeout_s:g} s and was killed: {shown}"
             return ProviderError(ErrorCode.TIMEOUT, message, outcome=Outcome.UNKNOWN)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+
+from structlog.contextvars import bound_contextvars
 
 from chassis import crash
 from chassis.errors import Transient
@@ -23,8 +26,11 @@ from provider_worker.engine.production import Production
 from provider_worker.engine.submission import AtWork
 from provider_worker.routing import Failure
 from provider_worker.tasks import (
+    Advance,
     Await,
     CancelReason,
+    Closing,
+    Finish,
     Finished,
     Intend,
     Keep,
@@ -73,20 +79,23 @@ class Attempt:
         self._tools = tools
         self._task = task
         self._started = time.monotonic()
-        self._log = get_logger().bind(**facts(task))
+        self._log = get_logger()
 
     async def run(self) -> None:
         """Never raises but for being cancelled; what could not be recorded, the lease gives to another holder."""
-        self._log.debug("asset_generation_start")
+        with bound_contextvars(**facts(self._task)):
+            await self._observed()
+
+    async def _observed(self) -> None:
+        (self._log.debug if self._task.resuming else self._log.info)("asset_generation_start")
         try:
             with span("generate", traceparent=self._task.job.traceparent, attributes=self._attributes()):
                 await self._run()
         except LeaseLost:
             self._lost()
         except Exception as error:
-            self._log.error("asset_generation_unexpected_error", exc_info=error)
+            self._unexpected(error)
             await self._record_unexpected()
-        metrics.ATTEMPT_SECONDS.labels(self._task.offer.provider).observe(time.monotonic() - self._started)
 
     def _attributes(self) -> dict[str, str | int]:
         task = self._task
@@ -110,7 +119,11 @@ class Attempt:
         except LeaseLost:
             self._lost()
         except Exception as error:
-            self._log.error("asset_generation_unexpected_error", exc_info=error)
+            self._unexpected(error)
+
+    def _unexpected(self, error: Exception) -> None:
+        words = self._tools.production.told("".join(traceback.format_exception(error)), self._task)
+        self._log.error("asset_generation_unexpected_error", code=ErrorCode.PROVIDER_ERROR, exception=words)
 
     async def _run(self) -> None:
         task = self._task
@@ -198,7 +211,6 @@ class Attempt:
         crash.point("worker.before_finish")
         await self._write(self._tools.endings.completed(self._task, staged, finished))
         crash.point("worker.after_finish")
-        metrics.ATTEMPTS.labels(self._task.offer.provider, "completed", "").inc()
         self._log.info("asset_generation_asset_success")
 
     async def _fail(self, failure: Failure, staged: Staged | None = None) -> None:
@@ -215,7 +227,6 @@ class Attempt:
         await self._write_or_cancel(step, failure, staged)
         crash.point("worker.after_finish")
         timed_out = failure.code is ErrorCode.TIMEOUT
-        metrics.ATTEMPTS.labels(self._task.offer.provider, "failed", failure.code).inc()
         self._log.warning(
             "asset_generation_timeout" if timed_out else "asset_generation_asset_failed",
             code=failure.code,
@@ -225,15 +236,37 @@ class Attempt:
     async def _write_or_cancel(self, step: Step, failure: Failure, staged: Staged | None = None) -> None:
         """A cancel request that came meanwhile makes the attempt the item's last."""
         reason = await self._write(step)
-        if reason is not None:
+        if reason is None:
+            self._count_retry(step, failure.code)
+        else:
             await self._write(self._tools.endings.cancelled(self._task, reason, failure, staged))
 
     async def _write(self, step: Step) -> CancelReason | None:
         """Written down; the reason where a cancel request came first."""
         written = await self._written(step)
         if written is Written.APPLIED:
+            if isinstance(step, Finish | Advance):
+                self._measure(step.closing)
             return None
         return "deadline" if written is Written.CANCELLED_BY_DEADLINE else "user"
+
+    def _count_retry(self, step: Step, code: ErrorCode) -> None:
+        """A call that is made once more for its failure; not one that was never made, nor a further question."""
+        match step:
+            case Park(called=True):
+                how = "again" if step.offer is None else "elsewhere"
+            case Advance():
+                how = "remake" if step.remake else "elsewhere"
+            case _:
+                return
+        metrics.RETRIES.labels(self._task.offer.provider, self._task.item.kind, code, how).inc()
+
+    def _measure(self, closing: Closing) -> None:
+        of = (self._task.offer.provider, self._task.item.kind)
+        seconds = self._task.unknown_s + time.monotonic() - self._started
+        metrics.ATTEMPTS.labels(*of, closing.outcome, closing.code or "").inc()
+        metrics.ATTEMPT_SECONDS.labels(*of, closing.outcome).observe(seconds)
+        metrics.billed(*of, closing.billing)
 
     async def _written(self, step: Step) -> Written:
         """Written down, however long the database is away; raises `LeaseLost`."""

@@ -74,6 +74,7 @@ class Bills:
         )
         if await self.store.settle(bill, event, answer.staged):
             metrics.SETTLED.labels(answer.billing.state).inc()
+            metrics.billed(bill.task.offer.provider, bill.task.item.kind, answer.billing)
             log.info("bill_settled", state=answer.billing.state, evidence=answer.evidence, **facts(bill.task))
 
     async def _later(self, bill: OpenBill, *, hopeless: bool) -> None:

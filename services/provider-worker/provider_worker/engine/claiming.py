@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from chassis import crash
 from chassis.telemetry import get_logger
 from provider_worker import metrics
-from provider_worker.engine.attempts import Attempt, Tools
+from provider_worker.engine.attempts import Attempt, Tools, facts
 from provider_worker.engine.gate import StoreGate
 from provider_worker.engine.leases import Leases
 from provider_worker.engine.ports import TaskStore
@@ -52,7 +52,6 @@ class Claimer:
         crash.point("worker.after_intent")
         if claimed.tasks:
             metrics.CLAIMED.inc(len(claimed.tasks))
-            log.debug("task_claimed", tasks=[task.id for task in claimed.tasks])
         for task in claimed.tasks:
             self._start(task, tools, since)
         self._all_idle = claimed.turns == 0
@@ -63,6 +62,8 @@ class Claimer:
         return self._hands - len(self._leases)
 
     def _start(self, task: Task, tools: Tools, since: float) -> None:
+        # One that is at work at its provider is claimed for each look at it.
+        (log.debug if task.resuming else log.info)("task_claimed", **facts(task))
         work = asyncio.create_task(Attempt(tools, task).run())
         self._leases.take(task, since, work)
         work.add_done_callback(lambda _: self._ended(task))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from enum import Enum
 from random import Random
 
 from provider_worker.adapters.interface import ErrorCode as ProviderCode
 from provider_worker.adapters.interface import ProviderAdapter, ProviderError, Status
 from provider_worker.engine.asking import asked, request_of
+from provider_worker.engine.discretion import Discretion
 from provider_worker.engine.failures import billing_of, failure_of, refusal
 from provider_worker.engine.fetching import Delivery, Fetching
 from provider_worker.engine.submission import AtWork, Intend, IsTaken, Submission, late
@@ -32,7 +34,10 @@ class Undelivered(Enum):
 
 
 class Production:
-    """Calls providers and stages what they make. `disabled` says of providers that cannot be used why not."""
+    """Calls providers and stages what they make. `disabled` says of providers that cannot be used why not.
+
+    `keys` are those of the providers: their words are passed on without them.
+    """
 
     def __init__(
         self,
@@ -45,6 +50,7 @@ class Production:
         is_taken: IsTaken,
         disabled: Mapping[str, str] | None = None,
         callback_url: CallbackUrl = lambda task: None,
+        keys: Collection[str] = (),
     ) -> None:
         self._providers = providers
         self._disabled = disabled or {}
@@ -54,6 +60,7 @@ class Production:
         self._random = random
         self._is_taken = is_taken
         self._callback_url = callback_url
+        self._discretion = Discretion(keys)
         self._calling: set[int] = set()
 
     def calling(self) -> Collection[int]:
@@ -85,6 +92,17 @@ class Production:
         The attempt's deadline (R67) bounds what the provider does; what it has made is fetched even so. Raises
         `StoreAway`, and `LeaseLost`.
         """
+        made = await self._produced(task, intend)
+        return self._discreet(made, task) if isinstance(made, Failure) else made
+
+    def told(self, words: str, task: Task) -> str:
+        """`words` about a task as they may be logged, kept and shown: without keys and without its prompt."""
+        return self._discretion.told(words, task.item.prompt)
+
+    def _discreet(self, failure: Failure, task: Task) -> Failure:
+        return replace(failure, message=self.told(failure.message, task))
+
+    async def _produced(self, task: Task, intend: Intend) -> Delivery | Failure | AtWork:
         adapter = self._providers.get(task.offer.provider)
         if adapter is None:
             # It was usable when this was quoted; a call that may be out there is nobody's to judge now.
@@ -108,7 +126,11 @@ class Production:
         adapter = self._providers.get(task.offer.provider)
         if adapter is None:
             raise ProviderError(ProviderCode.TEMPORARY, self._gone(task))
-        return await self._looked_up(self._submission(task, adapter, _no_phase))
+        try:
+            found = await self._looked_up(self._submission(task, adapter, _no_phase))
+        except ProviderError as error:
+            raise replace(error, message=self.told(error.message, task)) from error
+        return self._discreet(found, task) if isinstance(found, Failure) else found
 
     async def _looked_up(self, submission: Submission) -> Delivery | Failure | Undelivered:
         async with asyncio.timeout(LAST_LOOK_S):

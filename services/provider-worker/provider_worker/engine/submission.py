@@ -112,7 +112,9 @@ class Submission:
             async with asyncio.timeout(STOP_S):
                 stopped = await self.adapter.cancel(JobRef(self.adapter.name, known.external_id, known.data))
         except (ProviderError, TimeoutError) as error:
-            log.warning("provider_not_stopped", provider=self.adapter.name, error=str(error))
+            # Its words may repeat the prompt.
+            code = error.code if isinstance(error, ProviderError) else ProviderCode.TIMEOUT
+            log.warning("provider_not_stopped", provider=self.adapter.name, code=code)
             return True
         log.info("provider_asked_to_stop", provider=self.adapter.name, stopped=stopped)
         return True
