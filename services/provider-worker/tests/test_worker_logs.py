@@ -267,3 +267,17 @@ async def test_an_attempt_at_a_provider_that_is_asked_again_and_again_is_counted
 )
 def test_words_are_passed_on_without_keys_and_pieces_of_the_prompt(said: str, told: str) -> None:
     assert Discretion([KEY]).told(said, "a red fox on a skateboard,\n with a very long scarf") == told
+
+
+def test_every_metric_of_the_worker_stands_in_its_readme() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    ours = {name for line in exposition().decode().splitlines() if (name := own_name(line))}
+    assert len(ours) > 15
+    assert {name for name in ours if f"`{name}`" not in readme} == set()
+
+
+def own_name(line: str) -> str | None:
+    """The name without its prefix in a line that declares a metric of the worker."""
+    words = line.split()
+    declares = words[:2] == ["#", "TYPE"] and words[2].startswith("backlot_worker_")
+    return words[2].removeprefix("backlot_worker_") if declares else None

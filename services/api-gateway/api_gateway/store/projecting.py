@@ -193,6 +193,8 @@ async def _bring_up_to_date(
     await _touch(conn, [entry.locked.job.id for entry, change in judged if change is None])
     await write_assets(conn, [change for entry, change in changed if _shows_assets(entry.fresh)])
     await outbox.add(conn, [draft for entry, change in changed for draft in _drafts(change, entry.traceparent)])
+    for entry, change in changed:
+        _tell_end(change, entry.traceparent)
     return [change.before.id for _, change in changed]
 
 
@@ -207,6 +209,19 @@ def _change(entry: _Filling) -> Change | None:
         metrics.CONTRADICTED.inc()
         log.error("job_contradicted", job_id=str(job.id), before=error.before, after=error.after)
         return None
+
+
+def _tell_end(change: Change, traceparent: str | None) -> None:
+    job, status = change.before, change.after.status
+    if status in TERMINAL and job.status not in TERMINAL:
+        log.info(
+            "asset_generation_complete",
+            job_id=str(job.id),
+            tenant=str(job.tenant_id),
+            trace_id=traceparent[3:35] if traceparent else None,
+            status=status.value,
+            seconds=round((change.now - job.created_at).total_seconds(), 3),
+        )
 
 
 def _shows_assets(fresh: Sequence[Fact]) -> bool:
