@@ -153,6 +153,36 @@ async def test_after_five_failures_in_a_row_nobody_calls_until_one_call_has_gone
     assert not await home.rows("SELECT FROM accounts WHERE failures > 0 OR opened_until IS NOT NULL")
 
 
+async def test_a_request_that_fails_again_and_again_keeps_no_breaker_open(home: Home) -> None:
+    painter = Painter()
+    poison: list[str] = []
+
+    async def unless_poison(req: GenerationRequest) -> Status:
+        poison.append(req.request_id)
+        if req.request_id == poison[0]:
+            raise replace(DOWN)
+        return painter.make(req)
+
+    painter.answer = unless_poison
+    here = home.worker(painter)
+    await asked_for(here, items=1)
+    await here.work()
+    for _ in range(5):
+        await here.store.provider_failed("painter", ErrorCode.TEMPORARY, "painter is down", None)
+    await asked_for(here, items=1)
+    await here.work()
+    await reopened(home)
+    await home.rows("UPDATE tasks SET next_at = now() + interval '1 hour' WHERE calls = 0")
+    await here.upkeep.revive()
+    await here.work()
+    assert poison == [poison[0]] * 2
+
+    await home.rows("UPDATE tasks SET next_at = now() WHERE state = 'waiting'")
+    await here.upkeep.revive()
+    await here.work()
+    assert len(await home.said(GenerationCompleted)) == 1
+
+
 async def test_one_failure_among_others_that_go_well_opens_nothing(home: Home) -> None:
     painter = Refusing()
     here = home.worker(painter, routes=table(waits=()))

@@ -59,11 +59,16 @@ class Health:
         self._known = found
         return False
 
-    async def note(self, provider: str, failure: Failure | None) -> None:
-        """What a call came to; None is an answer without fault."""
+    async def note(self, provider: str, failure: Failure | None, *, again: bool) -> None:
+        """What a call came to; None is an answer without fault. `again`: this request had failed before.
+
+        What fails again may be the request's own fault: it neither opens a breaker nor keeps it open.
+        """
         try:
             if failure is None or not _counts(failure):
                 await self._well(provider)
+            elif again and _opens(failure) is None:
+                await self._store.provider_unproven(provider)
             else:
                 await self._failed(provider, failure, _opens(failure))
         except Transient as error:

@@ -75,6 +75,10 @@ class TaskStore(Protocol):
         """Opens the provider's breaker for `open_s` seconds, or for a while after enough failures in a row."""
         ...
 
+    async def provider_unproven(self, provider: str) -> None:
+        """The call that was let through an open breaker has proven nothing: another one may go."""
+        ...
+
     async def provider_well(self, provider: str) -> None:
         """Closes the provider's breaker."""
         ...

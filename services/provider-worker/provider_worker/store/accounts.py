@@ -15,7 +15,7 @@ from schemas.parts import ErrorCode
 
 FAILURES_TO_OPEN = 5
 FIRST_OPEN_S = 5.0
-LONGEST_OPEN_S = 60.0
+LONGEST_OPEN_S = 30.0
 PROBE_S = 30.0
 """How long the one call after an open breaker may take before another one is let through."""
 
@@ -47,6 +47,8 @@ _FAILED = text("""
                 + least(:longest, :first * power(2, least(a.failures + 1 - :threshold, 10))) * interval '1 s')
             ELSE a.opened_until END
 """)
+
+_UNPROVEN = text("UPDATE accounts SET opened_until = now() WHERE provider = :provider AND opened_until > now()")
 
 _WELL = text("""
     UPDATE accounts SET failures = 0, opened_until = NULL, code = NULL, message = NULL
@@ -146,6 +148,11 @@ async def failed(conn: AsyncConnection, provider: str, code: ErrorCode, message:
             "longest": LONGEST_OPEN_S,
         },
     )
+
+
+async def unproven(conn: AsyncConnection, provider: str) -> None:
+    """The call that was let through has proven nothing: the next one may go."""
+    await conn.execute(_UNPROVEN, {"provider": provider})
 
 
 async def well(conn: AsyncConnection, provider: str) -> None:

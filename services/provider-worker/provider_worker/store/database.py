@@ -128,6 +128,10 @@ class TaskDatabase:
         async with self._transaction() as conn:
             await accounts.failed(conn, provider, code, message, open_s)
 
+    async def provider_unproven(self, provider: str) -> None:
+        async with self._transaction() as conn:
+            await accounts.unproven(conn, provider)
+
     async def provider_well(self, provider: str) -> None:
         async with self._transaction() as conn:
             await accounts.well(conn, provider)
