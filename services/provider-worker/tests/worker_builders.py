@@ -43,14 +43,13 @@ from provider_worker.engine.fetching import Fetching
 from provider_worker.engine.gate import StoreGate
 from provider_worker.engine.health import Health
 from provider_worker.engine.leases import Leases
-from provider_worker.engine.ports import Refused
 from provider_worker.engine.production import CallbackUrl, Production
 from provider_worker.engine.upkeep import Upkeep
 from provider_worker.events import Hears
 from provider_worker.planning import Planner
 from provider_worker.routing import KindRoute, RetryPolicy, RouteTable, Use, pool_of
 from provider_worker.store.database import TaskDatabase
-from provider_worker.tasks import Finished, Made, Piece, Pool
+from provider_worker.tasks import Pool
 from schemas.cloudevents import CloudEvent, decode
 from schemas.event import Event
 from schemas.events import (
@@ -62,7 +61,8 @@ from schemas.events import (
     GenerationQuoted,
     PromptsPrepared,
 )
-from schemas.parts import AssetContext, ErrorCode, Fit, Kind, PreparedItem, Route
+from schemas.parts import AssetContext, ErrorCode, Kind, PreparedItem, Route
+from tests.worker_believing import Believing
 
 TENANT, USER = uuid7(), uuid7()
 PRICE = 40_000
@@ -201,22 +201,6 @@ def refusing(error: ProviderError, times: int, then: Painter) -> Answer:
         return then.make(req)
 
     return answer
-
-
-class Believing:
-    """Passes everything but the bytes that it is told are bad."""
-
-    def __init__(self) -> None:
-        self.bad: set[bytes] = set()
-        self.objects: ObjectStore | None = None
-
-    async def finish(self, pieces: Sequence[Piece], wanted: PreparedItem) -> Finished:
-        if self.objects is not None and self.bad:
-            data = b"".join([chunk async for chunk in self.objects.open(pieces[0].key)])
-            if data in self.bad:
-                raise Refused("cannot be decoded")
-        fit = Fit(native_width=wanted.width, native_height=wanted.height, method="none")
-        return Finished(tuple(Made(piece, "image/png", wanted.width, wanted.height) for piece in pieces), fit)
 
 
 @dataclass
