@@ -16,4 +16,4 @@ pytest.register_assert_rewrite("provider_worker.contract.suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fire-jobs", type=int, default=200, help="jobs in tests/faults/test_faults_providers.py")
+    parser.addoption("--fire-jobs", type=int, default=60, help="jobs in tests/faults/test_faults_providers.py")
