@@ -210,7 +210,7 @@ def test_ports_in_use_and_three_broken_services_are_said_at_once_and_nothing_is_
         "api-gateway: API_GATEWAY_KEY_CACHE_SECONDS Input should be less than or equal to 300"
         " (how long a verified key is not looked up again, and a revoked one works)",
         "prompt-service: PROMPT_SERVICE_TEMPLATES_DIR prompts/banner/v1.0.yaml: line 19: placeholders.tone.source:"
-        " Input should be 'text', 'brand_kit' or 'variable' (folder of templates, {name}/{version}.yaml)",
+        " Input should be 'text', 'brand_kit', 'variable' or 'request' (folder of templates, {name}/{version}.yaml)",
         "provider-worker: PROVIDER_WORKER_HANDS Input should be a valid integer,"
         " unable to parse string as an integer (tasks this process works on at once)",
     ]
