@@ -51,6 +51,7 @@ async def crowd(flooded: Live) -> AsyncIterator[Crowd]:
         yield crowd
 
 
+@pytest.mark.measured
 async def test_a_thousand_jobs_of_one_tenant_hardly_delay_those_of_five_others(crowd: Crowd) -> None:
     tenants = await add_tenants(crowd.live, QUIET_TENANTS)
     [flooder] = await add_tenants(crowd.live, 1)

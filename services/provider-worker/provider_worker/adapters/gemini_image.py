@@ -115,8 +115,8 @@ class GeminiImage(HttpAdapter):
         external_id = str(body.get("responseId") or "")
         part = _picture(body)
         if part is None:
-            # A prompt that was refused costs nothing, a result that was refused costs its prompt.
-            cost = None if (body.get("promptFeedback") or {}).get("blockReason") else self._cost(body)
+            # A result that was refused costs its prompt; a prompt that was refused, and no result at all, cost nothing.
+            cost = self._cost(body) if _first(body).get("finishReason") in _POLICY else None
             return Status("failed", external_id, error=self._blocked(body), cost=cost, raw_state=_reason(body))
         cost = self._cost(body) or self.estimate(req)
         try:
