@@ -28,7 +28,7 @@ from tests.faults.flooding import (
 from tests.faults.providers_under_fire import Simulator
 from tests.running import Live, until
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.measured, pytest.mark.timeout(300)]
 
 SECONDS = 20.0
 FLOOD = 1000
@@ -51,7 +51,6 @@ async def crowd(flooded: Live) -> AsyncIterator[Crowd]:
         yield crowd
 
 
-@pytest.mark.measured
 async def test_a_thousand_jobs_of_one_tenant_hardly_delay_those_of_five_others(crowd: Crowd) -> None:
     tenants = await add_tenants(crowd.live, QUIET_TENANTS)
     [flooder] = await add_tenants(crowd.live, 1)
