@@ -42,6 +42,8 @@ def video_facts(data: bytes, mime: str) -> Facts:
     """Decode a whole MP4 or WebM; raises `CorruptOutput`, also where there is not one frame."""
     if mime == "video/webm":
         _webm_end(data)
+    else:
+        _mp4_end(data)
     try:
         with av.open(BytesIO(data), "r", format=_DEMUXERS[mime]) as container:
             facts = _facts(container, mime, len(data))
@@ -50,6 +52,22 @@ def video_facts(data: bytes, mime: str) -> Facts:
     except Exception as error:  # PyAV has its own, FFmpeg's numbers become others; all of them mean the same here
         raise CorruptOutput(Reason.UNDECODABLE, f"cannot be decoded: {in_short(error)}") from None
     return facts
+
+
+def _mp4_end(data: bytes) -> None:
+    """Each box at the top says how long it is (ISO/IEC 14496-12, 4.2): the last one must not go on behind the end."""
+    at = 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4])
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16])
+        elif size == 0:
+            return
+        if size < 8:
+            return
+        at += size
+    if at > len(data):
+        raise CorruptOutput(Reason.CUT_OFF, f"cannot be decoded: cut off, {at - len(data)} bytes are missing")
 
 
 def _facts(container: InputContainer, mime: str, size: int) -> Facts:

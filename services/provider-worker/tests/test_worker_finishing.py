@@ -142,7 +142,7 @@ async def test_a_sound_a_video_and_a_model_are_handed_over_as_they_came_with_wha
         (HTML, a_model(), "HTML"),
         (b"", a_sound(1.0), "zero bytes"),
         (sound(1.0)[:-1000], a_sound(1.0), "cut off"),
-        (video()[:-100], a_video(), "cannot be decoded|without a frame"),
+        (video()[:-100], a_video(), "cannot be decoded"),
         (glb(maps=PBR)[:-4], a_model(), "declares"),
         (sound(0.5, loudness=0.0), a_sound(0.5), "silence"),
         (glb(), a_model(), "base colour, metalness and roughness, normals"),

@@ -32,7 +32,6 @@ log = get_logger()
 CLOCK_SKEW = timedelta(minutes=1)
 MOST_UNTOLD = 5
 """Questions in a row whose answer is an error that does not pass by itself, before the job is given up."""
-LONGEST_PAUSE_S = 60.0
 STOP_S = 10.0
 
 Intend = Callable[[Reference], Awaitable[bool]]
@@ -195,7 +194,7 @@ class Submission:
 
     def _spread(self, seconds: float) -> float:
         """Never sooner than asked, and not all at once."""
-        return min(seconds, LONGEST_PAUSE_S) * self.random.uniform(1.0, 1.0 + self.policy.jitter)
+        return seconds * self.random.uniform(1.0, 1.0 + self.policy.jitter)
 
 
 def late(task: Task, provider: str, timeout_s: float) -> Failure:
