@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 
 import pytest
+import structlog
 
 # No test spends anybody's money, whatever keys are in the environment.
 os.environ["PROVIDER_WORKER_PROVIDERS"] = "sandbox"
@@ -17,3 +20,16 @@ pytest.register_assert_rewrite("provider_worker.contract.suite")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fire-jobs", type=int, default=60, help="jobs in tests/faults/test_faults_providers.py")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _logging_as_it_was() -> Iterator[None]:
+    """A file of tests that sets logging up does it for itself alone."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    configured, config = structlog.is_configured(), structlog.get_config()
+    yield
+    structlog.reset_defaults()
+    if configured:
+        structlog.configure(**config)
+    root.handlers[:], root.level = handlers, level

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
-import structlog
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
@@ -26,14 +25,6 @@ UNSAMPLED = f"00-{TRACE}-b7ad6b7169203331-00"
 class Traced(Event):
     type: ClassVar[str] = "dev.backlot.test.traced.v1"
     topic: ClassVar[str] = "test.traced"
-
-
-@pytest.fixture(autouse=True)
-def _plain_logging_afterwards() -> Iterator[None]:
-    handlers, level = logging.getLogger().handlers, logging.getLogger().level
-    yield
-    structlog.reset_defaults()
-    logging.getLogger().handlers, logging.getLogger().level = handlers, level
 
 
 @pytest.fixture

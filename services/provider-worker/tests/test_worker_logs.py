@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from chassis.metrics import REGISTRY, exposition
 from chassis.telemetry import configure_logging
@@ -56,17 +54,13 @@ async def home(database_url: str, tmp_path: Path) -> AsyncIterator[Home]:
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
+def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
     """The lines that were logged so far, of every level."""
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
     output = StringIO()
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", output)
         configure_logging("provider-worker", "DEBUG")
-    yield lambda: [json.loads(line) for line in output.getvalue().splitlines()]
-    structlog.reset_defaults()
-    root.handlers, root.level = handlers, level
+    return lambda: [json.loads(line) for line in output.getvalue().splitlines()]
 
 
 def counted(name: str, **labels: str) -> float:
