@@ -2,6 +2,7 @@
 
 python -m provider_worker bills [--json]
 python -m provider_worker bills settle ATTEMPT (--paid 0.04 | --unpaid) --evidence "invoice 2026-11, line 17"
+python -m provider_worker bills settle-table FILE
 """
 
 from __future__ import annotations
@@ -9,32 +10,37 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
 from uuid import UUID
 
 from provider_worker import says
-from provider_worker.routing import NO_BILL
+from provider_worker.settlements import COLUMNS, MICROS, NoSettlement, Settlement, billing_of, evidence, micros
+from provider_worker.settlements import settlements as settlements_of
 from provider_worker.store.database import TaskDatabase
 from provider_worker.tasks import ListedBill
-from schemas.parts import Billing
 
-MICROS = 1_000_000
+_Read = TypeVar("_Read")
 
 
 def wanted(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line; ends the process with a sentence where it cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m provider_worker bills", description="Open bills of attempts.")
     parser.add_argument("--json", action="store_true", help="for machines")
-    actions = parser.add_subparsers(dest="action", metavar="settle")
+    actions = parser.add_subparsers(dest="action", metavar="settle | settle-table")
     settle = actions.add_parser("settle", help="close an open bill by hand, with what proves it")
     settle.add_argument("attempt", type=UUID, help="the attempt's id, as the list has it")
     amount = settle.add_mutually_exclusive_group(required=True)
-    amount.add_argument("--paid", type=_micros, metavar="USD", help="what the provider charged, such as 0.04")
-    amount.add_argument("--unpaid", action="store_true", help="the provider charged nothing")
-    settle.add_argument("--evidence", required=True, type=_evidence, help="where that can be seen")
+    amount.add_argument("--paid", type=_told(micros), metavar="USD", help="what the provider charged, such as 0.04")
+    amount.add_argument("--unpaid", dest="paid", action="store_const", const=0, help="the provider charged nothing")
+    settle.add_argument("--evidence", required=True, type=_told(evidence), help="where that can be seen")
+    table = actions.add_parser("settle-table", help="close many: all lines are read before the first is settled")
+    table.add_argument(
+        "table", type=_told(_read_table), metavar="FILE", help=f"CSV with the header {','.join(COLUMNS)}; - is stdin"
+    )
     return parser.parse_args(arguments)
 
 
@@ -43,21 +49,49 @@ async def operate(store: TaskDatabase, arguments: argparse.Namespace) -> int:
     if arguments.action is None:
         _show(await store.list_bills(), as_json=arguments.json)
         return 0
-    billing = NO_BILL if arguments.unpaid else Billing(state="final", amount_micros=arguments.paid)
-    if not await settle(store, arguments.attempt, billing, arguments.evidence):
-        sys.stderr.write(f"There is no open bill of an attempt {arguments.attempt}. The list has those there are.\n")
-        return 1
-    sys.stdout.write(f"Settled: {_money(billing.amount_micros)} for {arguments.attempt}.\n")
-    return 0
+    if arguments.action == "settle":
+        settlement = Settlement(arguments.attempt, billing_of(arguments.paid), arguments.evidence)
+        return 0 if await _settle_and_tell(store, settlement) else 1
+    return await _settle_table(store, arguments.table)
 
 
-async def settle(store: TaskDatabase, attempt_id: UUID, billing: Billing, evidence: str) -> bool:
+async def _settle_table(store: TaskDatabase, settlements: Sequence[Settlement]) -> int:
+    """A table that was settled in part can be given again: what stands as the line says is no error."""
+    wrong = 0
+    for settlement in settlements:
+        if not await _settle_and_tell(store, settlement):
+            known = await store.settled_bill(settlement.attempt_id)
+            wrong += known is None or known.billing.amount_micros != settlement.billing.amount_micros
+    if wrong:
+        sys.stderr.write(f"{wrong} of {len(settlements)} bills do not stand as the table says.\n")
+    return 1 if wrong else 0
+
+
+async def _settle_and_tell(store: TaskDatabase, settlement: Settlement) -> bool:
     """Closes the bill and says so; False where none is open."""
-    bill = await store.take_bill(attempt_id)
+    attempt = settlement.attempt_id
+    if await settle(store, settlement):
+        sys.stdout.write(f"Settled: {_money(settlement.billing.amount_micros)} for {attempt}.\n")
+        return True
+    known = await store.settled_bill(attempt)
+    if known is None:
+        sys.stderr.write(f"There is no open bill of an attempt {attempt}. The list has those there are.\n")
+    else:
+        proof = f" ({known.evidence})" if known.evidence else ""
+        sys.stderr.write(
+            f"There is no open bill of an attempt {attempt} any more: it cost "
+            f"{_money(known.billing.amount_micros)}{proof}. Nothing was changed.\n"
+        )
+    return False
+
+
+async def settle(store: TaskDatabase, settlement: Settlement) -> bool:
+    """Closes the bill and says so in an event; False where none is open."""
+    bill = await store.take_bill(settlement.attempt_id)
     if bill is None:
         return False
-    proof = f"operator: {evidence}"
-    event = says.settled(bill.task, billing=billing, evidence=proof, late_outputs=[], seed=None)
+    proof = f"operator: {settlement.evidence}"
+    event = says.settled(bill.task, billing=settlement.billing, evidence=proof, late_outputs=[], seed=None)
     return await store.settle(bill, event, None)
 
 
@@ -85,17 +119,21 @@ def _money(micros: int) -> str:
     return f"{Decimal(micros) / MICROS:f} USD"
 
 
-def _micros(text: str) -> int:
+def _told(read: Callable[[str], _Read]) -> Callable[[str], _Read]:
+    """Says in argparse's way what cannot be meant."""
+
+    def reading(text: str) -> _Read:
+        try:
+            return read(text)
+        except NoSettlement as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return reading
+
+
+def _read_table(name: str) -> Sequence[Settlement]:
     try:
-        micros = Decimal(text) * MICROS
-    except InvalidOperation as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount: it looks like 0.04") from error
-    if not micros.is_finite() or micros < 0 or micros % 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount in whole millionths")
-    return int(micros)
-
-
-def _evidence(text: str) -> str:
-    if not text.strip() or len(text) > 500:
-        raise argparse.ArgumentTypeError("say in 1 to 500 characters where that can be seen")
-    return text.strip()
+        table = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NoSettlement(f"{name} cannot be read: {error}") from error
+    return settlements_of(table)

@@ -343,6 +343,14 @@ class ListedBill:
 
 
 @dataclass(frozen=True, slots=True)
+class SettledBill:
+    """What an attempt came to. `evidence`: who or what says so, where it was settled after the attempt had ended."""
+
+    billing: Billing
+    evidence: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class CountedBills:
     """Open bills of one provider for one reason; the oldest is `oldest_s` seconds old."""
 

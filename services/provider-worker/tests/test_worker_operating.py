@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from provider_worker.adapters.interface import ErrorCode as ProviderCode
 from provider_worker.adapters.interface import GenerationRequest, Outcome, ProviderError, Status
@@ -113,6 +115,77 @@ async def test_a_bill_that_is_not_open_is_told(home: Home, capsys: pytest.Captur
     nobodys = str(uuid4())
     assert await operate(here.store, wanted(["settle", nobodys, "--unpaid", "--evidence", "none"])) == 1
     assert f"no open bill of an attempt {nobodys}" in capsys.readouterr().err
+
+
+async def test_an_operator_waits_for_whoever_looks_a_bill_up(home: Home) -> None:
+    here, attempt = await unknown(home)
+    async with home.engine.connect() as looking:
+        await looking.execute(text("SELECT 1 FROM attempts FOR UPDATE"))
+        unpaid = wanted(["settle", attempt, "--unpaid", "--evidence", "the provider's log"])
+        settling = asyncio.create_task(operate(here.store, unpaid))
+        while not await home.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND state = 'active'"):
+            assert not settling.done(), "it did not wait"
+    assert await settling == 0
+
+
+async def test_what_was_settled_already_is_told_and_stays(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    here, attempt = await unknown(home)
+    assert await operate(here.store, wanted(["settle", attempt, "--paid", "0.039", "--evidence", "line 17"])) == 0
+    assert await operate(here.store, wanted(["settle", attempt, "--unpaid", "--evidence", "line 18"])) == 1
+    assert "it cost 0.039 USD (operator: line 17). Nothing was changed." in capsys.readouterr().err
+    assert [event.billing.amount_micros for event in await home.said(GenerationSettled)] == [39_000]
+
+
+async def test_a_table_settles_many_bills_and_can_be_given_again(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, attempt = await unknown(home)
+    table = tmp_path / "bills.csv"
+    table.write_text(f'attempt_id,paid_usd,evidence\r\n{attempt},0.039,"invoice 2026-11, line 17"\r\n')
+    for _ in range(2):
+        assert await operate(here.store, wanted(["settle-table", str(table)])) == 0
+    [settled] = await home.said(GenerationSettled)
+    assert (settled.billing.amount_micros, settled.evidence) == (39_000, "operator: invoice 2026-11, line 17")
+    table.write_text(f"attempt_id,paid_usd,evidence\n{attempt},0,the provider's log\n{uuid4()},1,line 18\n")
+    assert await operate(here.store, wanted(["settle-table", str(table)])) == 1
+    assert "2 of 2 bills do not stand as the table says." in capsys.readouterr().err
+    assert len(await home.said(GenerationSettled)) == 1
+
+
+def test_a_table_is_refused_whole_with_every_line_that_cannot_be_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempt, table = uuid4(), tmp_path / "bills.csv"
+    lines = [f"{attempt},0.04,line 1", "x,1,line 2", f"{uuid4()},much,line 3", f"{uuid4()},1", f"{attempt},0,line 5"]
+    table.write_text("\n".join(["attempt_id,paid_usd,evidence", *lines]))
+    with pytest.raises(SystemExit):
+        wanted(["settle-table", str(table)])
+    told = capsys.readouterr().err
+    assert "line 3: 'x' is no attempt's id" in told
+    assert "line 4: 'much' is no amount" in told
+    assert "line 5: it has to have 3 fields" in told
+    assert f"line 6: attempt {attempt} is in a line before" in told
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "cannot be read"),
+        (b"\xff\xfe", "cannot be read"),
+        (b"", "the first line has to be attempt_id,paid_usd,evidence"),
+        (b"attempt,usd,evidence\n", "the first line has to be attempt_id,paid_usd,evidence"),
+        (b'attempt_id,paid_usd,evidence\n"a,b\n', "no table in CSV"),
+    ],
+)
+def test_a_file_that_is_no_table_of_bills_is_told(
+    content: bytes | None, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "bills.csv"
+    if content is not None:
+        table.write_bytes(content)
+    with pytest.raises(SystemExit):
+        wanted(["settle-table", str(table)])
+    assert why in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

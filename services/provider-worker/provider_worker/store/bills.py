@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from provider_worker.store.rows import job_of, staged_text, task_of
-from provider_worker.tasks import CountedBills, ListedBill, OpenBill, Staged
+from provider_worker.tasks import CountedBills, ListedBill, OpenBill, SettledBill, Staged
 from schemas.parts import Billing
 
 AGAIN_S = 60.0
@@ -26,18 +27,36 @@ PAST_ATTEMPT = """
 gone on since."""
 
 # A lookup counts itself, so that of two that overlap only the later one can settle.
-_DUE = text(f"""
-    WITH due AS (
-        SELECT attempt_id FROM attempts WHERE billing = 'pending'
-            AND CASE WHEN CAST(:attempt AS uuid) IS NULL THEN lookup_at <= now() ELSE attempt_id = :attempt END
-        ORDER BY lookup_at LIMIT :most FOR UPDATE SKIP LOCKED),
+_TAKE = """
+    WITH chosen AS ({chosen}),
     taken AS (
         UPDATE attempts a SET lookups = a.lookups + 1, lookup_at = now() + CAST(:again AS interval)
-        FROM due WHERE a.attempt_id = due.attempt_id
+        FROM chosen WHERE a.attempt_id = chosen.attempt_id
         RETURNING a.*)
-    SELECT {PAST_ATTEMPT}, NULL AS staged, a.lookups, extract(epoch FROM now() - a.closed_at) AS age_s
+    SELECT {columns}, NULL AS staged, a.lookups, extract(epoch FROM now() - a.closed_at) AS age_s
     FROM taken a JOIN tasks t USING (job_id, item) JOIN jobs j ON j.job_id = a.job_id
-""")  # noqa: S608 - a list of columns
+"""
+
+_DUE = text(
+    _TAKE.format(
+        columns=PAST_ATTEMPT,
+        chosen="""SELECT attempt_id FROM attempts WHERE billing = 'pending' AND lookup_at <= now()
+            ORDER BY lookup_at LIMIT :most FOR UPDATE SKIP LOCKED""",
+    )
+)
+
+# Waits for whoever has it: an operator's word is not passed over.
+_THIS = text(
+    _TAKE.format(
+        columns=PAST_ATTEMPT,
+        chosen="SELECT attempt_id FROM attempts WHERE billing = 'pending' AND attempt_id = :attempt FOR UPDATE",
+    )
+)
+
+_SETTLED = text("""
+    SELECT billing, amount_micros, basis, evidence FROM attempts
+    WHERE attempt_id = :attempt AND billing IS NOT NULL AND billing <> 'pending'
+""")
 
 _LIST = text("""
     SELECT attempt_id, job_id, item, attempt, tenant_id, provider, model, code, price_micros AS quoted_micros,
@@ -69,18 +88,26 @@ _POSTPONE = text("""
 
 async def due(conn: AsyncConnection, most: int, again_in_s: float) -> Sequence[OpenBill]:
     """Takes bills whose lookup is due; they are due again after `again_in_s` seconds if nobody settles them."""
-    return await _take(conn, most, again_in_s, None)
+    return _bills(await conn.execute(_DUE, {"most": most, "again": timedelta(seconds=again_in_s)}))
 
 
 async def taken(conn: AsyncConnection, attempt_id: UUID) -> OpenBill | None:
     """Takes one open bill, due or not; whoever is looking it up cannot settle it any more."""
-    found = await _take(conn, 1, AGAIN_S, attempt_id)
+    found = _bills(await conn.execute(_THIS, {"again": timedelta(seconds=AGAIN_S), "attempt": attempt_id}))
     return found[0] if found else None
 
 
-async def _take(conn: AsyncConnection, most: int, again_in_s: float, attempt_id: UUID | None) -> Sequence[OpenBill]:
-    found = await conn.execute(_DUE, {"most": most, "again": timedelta(seconds=again_in_s), "attempt": attempt_id})
+def _bills(found: Iterable[Row[Any]]) -> list[OpenBill]:
     return [OpenBill(task_of(row, job_of(row)), row.lookups, float(row.age_s)) for row in found]
+
+
+async def settled(conn: AsyncConnection, attempt_id: UUID) -> SettledBill | None:
+    """What an attempt came to; None where that is not known, or there is no such attempt."""
+    row = (await conn.execute(_SETTLED, {"attempt": attempt_id})).one_or_none()
+    if row is None:
+        return None
+    billing = Billing(state=row.billing, amount_micros=row.amount_micros or 0, basis=row.basis)
+    return SettledBill(billing, row.evidence)
 
 
 async def listed(conn: AsyncConnection) -> list[ListedBill]:

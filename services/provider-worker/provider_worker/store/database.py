@@ -22,6 +22,7 @@ from provider_worker.tasks import (
     OpenBill,
     Pool,
     Revived,
+    SettledBill,
     Staged,
     Step,
     Written,
@@ -111,6 +112,11 @@ class TaskDatabase:
         """One open bill, whoever else is looking it up; None where it is not open."""
         async with self._transaction() as conn:
             return await bills.taken(conn, attempt_id)
+
+    async def settled_bill(self, attempt_id: UUID) -> SettledBill | None:
+        """What an attempt came to; None while that is not known, or where there is no such attempt."""
+        async with self._transaction() as conn:
+            return await bills.settled(conn, attempt_id)
 
     async def settle(self, bill: OpenBill, event: GenerationSettled, staged: Staged | None) -> bool:
         job = bill.task.job
