@@ -153,6 +153,36 @@ async def test_after_five_failures_in_a_row_nobody_calls_until_one_call_has_gone
     assert not await home.rows("SELECT FROM accounts WHERE failures > 0 OR opened_until IS NOT NULL")
 
 
+async def test_what_waits_behind_the_one_call_after_an_open_breaker_waits_seconds_however_long_it_takes(
+    home: Home,
+) -> None:
+    painter, answer = Painter(), asyncio.Event()
+
+    async def slowly(req: GenerationRequest) -> Status:
+        await answer.wait()
+        return painter.make(req)
+
+    painter.answer = slowly
+    here = home.worker(painter, routes=table(per_tenant=50))
+    await asked_for(here, items=3)
+    for _ in range(5):
+        await here.store.provider_failed("painter", ErrorCode.TEMPORARY, "painter is down", None)
+    await here.health.refresh()
+    await reopened(home)
+    await here.claimer.step(here.tools)
+    await here.claimer.step(here.tools)
+    first, *behind = [held.work for held in here.leases._held.values()]
+    await asyncio.wait(behind)
+    waits = await home.rows("SELECT extract(epoch FROM next_at - now()) AS s FROM tasks WHERE state = 'waiting'")
+    assert len(waits) == 2
+    assert all(0 < wait.s <= 1.2 * 5 for wait in waits)
+    answer.set()
+    await first
+    await home.rows("UPDATE tasks SET next_at = now() WHERE state = 'waiting'")
+    await here.finish(rounds=100)
+    assert len(await home.said(GenerationCompleted)) == 3
+
+
 async def test_a_request_that_fails_again_and_again_keeps_no_breaker_open(home: Home) -> None:
     painter = Painter()
     poison: list[str] = []

@@ -16,8 +16,9 @@ from schemas.parts import ErrorCode
 FAILURES_TO_OPEN = 5
 FIRST_OPEN_S = 5.0
 LONGEST_OPEN_S = 30.0
-PROBE_S = 30.0
-"""How long the one call after an open breaker may take before another one is let through."""
+PROBE_S = 5.0
+"""How long the one call after an open breaker may take before another one is let through. Short, because what waits
+behind it waits as long, and a picture may take longer: a few calls more at a provider that is down open it again."""
 
 _ENSURE = text("""
     INSERT INTO accounts (provider) SELECT unnest(CAST(:providers AS text[])) ON CONFLICT (provider) DO NOTHING
