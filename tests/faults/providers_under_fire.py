@@ -246,12 +246,13 @@ class Fire:
     async def operate(self) -> list[dict[str, Any]]:
         """Plays the operator: every bill that is flagged is settled by what the provider's own bill says."""
         await until(self._only_flagged, "bills stay open that nobody has to settle", within=240, every=2.0)
-        flagged: list[dict[str, Any]] = await self._bills()
+        flagged: list[dict[str, Any]] = json.loads(await self._bills("--json"))
         bill = await self.simulator.get("bill")
         marks = {job: mark for mark, job in self.accepted.items()}
         known = {
             row["external_id"] for row in await self.live.rows("provider-worker", "SELECT external_id FROM attempts")
         }
+        table = ["attempt_id,paid_usd,evidence"]
         for open_bill in flagged:
             mark = marks[open_bill["job_id"]]
             charged = sum(
@@ -261,28 +262,29 @@ class Fire:
                 and line["provider"] == WIRES.get(open_bill["provider"], open_bill["provider"])
                 and line["external_id"] not in known
             )
-            amount = ["--paid", f"{charged / 1_000_000:.6f}"] if charged else ["--unpaid"]
-            await self._bills("settle", open_bill["attempt_id"], *amount, "--evidence", "the provider's own bill")
+            table.append(f"{open_bill['attempt_id']},{charged / 1_000_000:.6f},the provider's own bill")
+        await self._bills("settle-table", "-", stdin="\n".join(table))
         return flagged
 
     async def _only_flagged(self) -> bool:
-        return all(bill["needs_operator"] for bill in await self._bills())
+        return all(bill["needs_operator"] for bill in json.loads(await self._bills("--json")))
 
-    async def _bills(self, *arguments: str) -> Any:
+    async def _bills(self, *arguments: str, stdin: str = "") -> str:
         """The operator's command."""
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "provider_worker",
             "bills",
-            *(arguments or ("--json",)),
+            *arguments,
             env={**os.environ, "PROVIDER_WORKER_DATABASE_URL": self.live.info.databases["provider_worker"]},
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        told, wrong = await child.communicate()
+        told, wrong = await child.communicate(stdin.encode())
         assert child.returncode == 0, wrong.decode()
-        return None if arguments else json.loads(told)
+        return told.decode()
 
     async def told_and_settled(self) -> None:
         async def look() -> bool:
