@@ -20,7 +20,7 @@ class ProviderSettings(BaseModel):
     expired_status: Literal[403, 404, 410] = 403
     # A provider that answers at once hands out a handle instead when the work takes longer than this.
     answer_within_s: float = Field(default=10, ge=0)
-    # `stamped` pictures and videos are one of a few for each size, with their seed in a comment: many at little cost.
+    # `stamped` media are one of a few for each size and length, with their seed in a comment: many at little cost.
     pictures: Literal["drawn", "stamped"] = "drawn"
     callback_retry_s: tuple[float, ...] = (1, 5, 30, 120)
     callback_timeout_s: float = Field(default=15, gt=0)

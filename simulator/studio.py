@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from simulator.generation import Output
-from simulator.media import images, made, videos
+from simulator.media import images, made, sounds, videos
 
 _REMEMBERED_BYTES = 96 << 20
 _WORKERS = 2
@@ -34,8 +34,11 @@ class Studio:
         if stamp and output.kind == "image":
             few = replace(output, kind="stamped_image", seed=output.seed % _FEW)
             return images.stamped(await self.bytes_of(few), output.mime, output.seed)
-        if stamp and output.kind == "video":
-            return videos.stamped(await self.bytes_of(replace(output, seed=output.seed % _FEW)), output.seed)
+        if stamp and output.kind in {"sound", "video"}:
+            data = await self.bytes_of(replace(output, seed=output.seed % _FEW))
+            if output.kind == "video":
+                return videos.stamped(data, output.seed)
+            return sounds.stamped(data, output.mime, output.seed)
         name = repr((output.kind, output.mime, output.seed, sorted(output.params.items())))
         if name in self._made:
             self._made.move_to_end(name)

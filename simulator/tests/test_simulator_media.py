@@ -15,7 +15,7 @@ import soundfile
 from PIL import Image
 
 from simulator.generation import Output
-from simulator.media import made
+from simulator.media import made, sounds
 from simulator.media.images import picture, stamped
 from simulator.media.models import model
 from simulator.media.sounds import sound
@@ -60,6 +60,18 @@ def test_a_sound_lasts_exactly_so_long(mime: str, seconds: float) -> None:
     assert abs(len(data) / rate - seconds) <= (0.03 if mime == "audio/mpeg" else 1 / rate)
     assert (rate, data.shape[1]) == (44_100, 2)
     assert 0.05 < np.abs(data).max() <= 1
+
+
+@pytest.mark.parametrize("mime", ["audio/mpeg", "audio/wav", "audio/flac"])
+def test_a_stamped_sound_is_heard_the_same_and_has_bytes_of_its_own(mime: str) -> None:
+    plain = made(sound(3.0, mime=mime, seed=5))
+    stamps = [sounds.stamped(plain, mime, seed) for seed in (7, 77)]
+    assert len({plain, *stamps}) == 3
+    heard = [soundfile.read(BytesIO(data))[0] for data in (plain, *stamps)]
+    assert all((each == heard[0]).all() for each in heard)
+    for data in stamps:
+        with av.open(BytesIO(data), "r") as file:
+            assert sum(frame.samples for frame in file.decode(audio=0)) == pytest.approx(3 * 44_100, abs=1152 * 2)
 
 
 @pytest.mark.parametrize("size", [(320, 180), (180, 320), (1280, 720)])
