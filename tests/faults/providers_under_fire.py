@@ -245,7 +245,9 @@ class Fire:
 
     async def operate(self) -> list[dict[str, Any]]:
         """Plays the operator: every bill that is flagged is settled by what the provider's own bill says."""
-        await until(self._only_flagged, "bills stay open that nobody has to settle", within=240, every=2.0)
+        # A bill that was looked up in vain a few times is looked up again after up to ten minutes.
+        within = 240 + self.jobs / 4
+        await until(self._only_flagged, "bills stay open that nobody has to settle", within=within, every=2.0)
         flagged: list[dict[str, Any]] = json.loads(await self._bills("--json"))
         bill = await self.simulator.get("bill")
         marks = {job: mark for mark, job in self.accepted.items()}
