@@ -88,8 +88,18 @@ def from_http_exception(error: HTTPException) -> BacklotError:
     """What the framework itself refuses: unknown route, wrong method, body too large, unreadable body."""
     status = error.status_code
     code = _CODES.get(status, "INVALID_REQUEST" if status < 500 else "INTERNAL")
-    detail = error.detail if error.detail and status < 500 else _phrase(status)
-    return RemoteProblem(code, status, detail)
+    return RemoteProblem(code, status, _detail(error))
+
+
+def _detail(error: HTTPException) -> str:
+    phrase = _phrase(error.status_code)
+    if error.status_code >= 500:
+        return phrase
+    if error.status_code == 405 and error.headers and (allowed := error.headers.get("Allow")):
+        return f"this address takes {allowed}"
+    if error.status_code == 404 and error.detail == phrase:
+        return "there is no such address; /openapi.json lists those there are"
+    return error.detail or phrase
 
 
 def from_validation(error: RequestValidationError) -> BacklotError:
