@@ -107,6 +107,8 @@ class Kafka:
         ServerError with the end of the log when the broker does not start.
         """
         await self._lock.acquire()
+        # Prompts and tenants are in the log.
+        self.folder.chmod(0o700)
         try:
             self._jars = await asyncio.to_thread(fetch, self._cache, progress=self._progress)
             if not self._is_formatted():

@@ -33,6 +33,7 @@ async def test_acknowledged_records_are_there_after_the_broker_was_killed(broker
     half_made.mkdir(parents=True)
     (half_made / "meta.properties").write_text("version=1\n")  # an earlier start was killed while it made the folder
     await broker.start()
+    assert broker.folder.stat().st_mode & 0o077 == 0, "other users of this machine can read what was sent"
     await create_topic(broker, "jobs", partitions=3)
     async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap, acks="all") as producer:
         for number in range(500):
