@@ -93,7 +93,12 @@ def build(settings: Settings) -> Service:
     engine = make_engine(settings.database_url, name=PROVIDER_WORKER, pool_size=settings.database_pool)
     outbox = Outbox(SOURCE)
     store = TaskDatabase(
-        engine, outbox, currency=table.currency, price_version=table.price_version, accounts=table.accounts
+        engine,
+        outbox,
+        currency=table.currency,
+        price_version=table.price_version,
+        accounts=table.accounts,
+        asks=providers,
     )
     checker = Checker()
     leases = Leases(store, lease_s=settings.lease_seconds)

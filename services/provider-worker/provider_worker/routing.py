@@ -13,12 +13,14 @@ from schemas.parts import Route as Wish
 RETRYABLE = frozenset({ErrorCode.RATE_LIMIT, ErrorCode.TEMPORARY, ErrorCode.TIMEOUT})
 NEVER_BY_WAITING = frozenset({ErrorCode.AUTH_ERROR, ErrorCode.QUOTA_EXCEEDED})
 QUEUE_WAIT_S = 5.0
+LONGEST_HOLD_S = 300.0
+"""A provider may name any moment; no deadline runs while an item waits for it."""
 REMAKES = 1
 """How often an item whose paid result was unusable is made again at the same provider."""
 
 NO_BILL = Billing(state="none")
 
-Scope = Literal["request", "account", "model", "queue"]
+Scope = Literal["request", "account", "model", "queue", "replica"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,8 @@ class Failure:
     """An attempt, or one call of it, that came to nothing. `message` is safe to show.
 
     `unknown`: nobody can say whether the provider took the job. `retry_after` is in seconds (R63). `scope` says what it
-    is about: with `model` another provider may still serve the request, with `queue` there are too many jobs of ours.
+    is about: with `model` another provider may still serve the request, with `queue` there are too many jobs of ours,
+    with `replica` this process cannot ask the provider and another one may.
     `paid_for`: the provider has the result, so that nobody is paid for another one (R79). `unsent`: its breaker was
     open, and nothing was asked.
     """
@@ -235,9 +238,9 @@ def after(failure: Failure, standing: Standing, table: RouteTable, random: Rando
         return _look_again(failure, standing, table, random)
     if failure.is_open or failure.paid_for:
         return End()
-    if failure.unsent or failure.scope == "queue":
-        return _not_now(failure, standing, table, random)
     billed = failure.billing.state == "final" and failure.billing.amount_micros > 0
+    if not billed and (failure.unsent or failure.scope == "queue"):
+        return _not_now(failure, standing, table, random)
     if not billed and (wait := _wait(failure, standing, table, random)) is not None:
         return Retry(wait)
     if billed and failure.code is ErrorCode.CORRUPT_OUTPUT and standing.remakes < REMAKES:
@@ -247,10 +250,11 @@ def after(failure: Failure, standing: Standing, table: RouteTable, random: Rando
 
 def _not_now(failure: Failure, standing: Standing, table: RouteTable, random: Random) -> Next:
     """Behind an open breaker somebody else may be asked at once; what passes by itself is waited for."""
-    other = _fallback(failure, standing, table, billed=False) if failure.unsent else End()
+    elsewhere = failure.unsent and failure.scope != "replica"
+    other = _fallback(failure, standing, table, billed=False) if elsewhere else End()
     if not isinstance(other, End) or failure.code in NEVER_BY_WAITING:
         return other
-    return Hold(_spread(failure.retry_after or QUEUE_WAIT_S, standing, table, random))
+    return Hold(_spread(min(failure.retry_after or QUEUE_WAIT_S, LONGEST_HOLD_S), standing, table, random))
 
 
 def _spread(seconds: float, standing: Standing, table: RouteTable, random: Random) -> float:

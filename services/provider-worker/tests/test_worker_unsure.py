@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from provider_worker.adapters.interface import (
 from provider_worker.adapters.interface import (
     ErrorCode as ProviderCode,
 )
+from provider_worker.engine import production
 from provider_worker.routing import Use
 from provider_worker.tasks import Pool
 from schemas.events import (
@@ -228,7 +230,7 @@ async def test_an_error_nobody_foresaw_ends_as_a_recorded_state(home: Home) -> N
     assert len(painter.calls) == 1
 
 
-async def test_a_provider_that_lost_its_key_hands_its_items_on(home: Home) -> None:
+async def test_a_provider_that_lost_its_key_hands_its_items_on(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """A task was quoted there and has not been sent: nothing can be owed for it."""
     both = table(Use("painter", "paint-1"), Use("second", "paint-1"))
     before = home.worker(Painter(), Painter(name="second"), routes=both)
@@ -236,10 +238,18 @@ async def test_a_provider_that_lost_its_key_hands_its_items_on(home: Home) -> No
     await before.reserve()
 
     second = Painter(name="second")
-    await home.worker(second, routes=both).finish()
+    without = home.worker(second, routes=both)
+    await without.work()
+    assert [row.state for row in await home.rows("SELECT state FROM tasks")] == ["waiting"], "others may have the key"
+    assert not await home.rows("SELECT FROM accounts WHERE failures > 0 OR opened_until IS NOT NULL")
 
+    monkeypatch.setattr(production, "LEFT_TO_OTHERS", timedelta(0))
+    await home.rows("UPDATE tasks SET next_at = now()")
+    await without.upkeep.revive()
+    await without.finish()
     [made] = await home.said(GenerationCompleted)
     assert (made.lineage.provider, sum(second.bill.values())) == ("second", PRICE)
+    assert not await home.rows("SELECT FROM accounts WHERE failures > 0 OR opened_until IS NOT NULL")
 
 
 async def test_what_may_have_been_sent_to_a_provider_without_its_key_stays_unknown(home: Home) -> None:
@@ -251,8 +261,19 @@ async def test_what_may_have_been_sent_to_a_provider_without_its_key_stays_unkno
     await home.rows("UPDATE tasks SET lease_until = now() - interval '1 s'")
 
     second = Painter(name="second")
-    await home.worker(second, routes=both).finish()
+    without = home.worker(second, routes=both)
+    await without.upkeep.revive()
+    [before_it] = await home.rows("SELECT state, epoch FROM tasks")
+    await without.work()
+    assert await home.rows("SELECT state, epoch FROM tasks") == [before_it], "who has the key looks at it"
 
+    for past in ("deadline_at = now() + interval '1 minute'", "deadline_at = now()"):
+        await home.rows(f"UPDATE tasks SET next_at = now() - interval '3 minutes', {past}")
+        assert not await home.said(GenerationFailed), "its time is not over"
+        await without.work()
+    await home.rows("UPDATE attempts SET intent_at = now() - interval '1 minute'")
+    await home.rows("UPDATE tasks SET next_at = now() - interval '3 minutes'")
+    await without.work()
     [failed] = await home.said(GenerationFailed)
     assert (failed.code, failed.billing.state, failed.final) == (ErrorCode.SUBMIT_UNKNOWN, "pending", True)
     assert not second.bill

@@ -286,7 +286,12 @@ def worker(
     routes = routes or table(*(Use(name, "paint-1") for name in by_name))
     outbox = Outbox("/services/provider-worker")
     store = TaskDatabase(
-        engine, outbox, currency=routes.currency, price_version=routes.price_version, accounts=routes.accounts
+        engine,
+        outbox,
+        currency=routes.currency,
+        price_version=routes.price_version,
+        accounts=routes.accounts,
+        asks=by_name,
     )
     leases = Leases(store, lease_s=lease_s)
     claimer = Claimer(store, leases, StoreGate(objects), pools_of(routes), hands=hands)

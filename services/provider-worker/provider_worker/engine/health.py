@@ -88,8 +88,8 @@ class Health:
 
 
 def _counts(failure: Failure) -> bool:
-    """A refusal of one request is an answer like another; of the account or of everything it is trouble."""
-    return failure.code is ErrorCode.TEMPORARY or _opens(failure) is not None
+    """A refusal of one request is an answer like another; of the account or of all it is trouble, as silence is."""
+    return failure.code in {ErrorCode.TEMPORARY, ErrorCode.TIMEOUT} or _opens(failure) is not None
 
 
 def _opens(failure: Failure) -> float | None:

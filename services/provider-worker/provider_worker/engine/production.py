@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from random import Random
 
+from chassis.ids import uuid7_time
 from provider_worker.adapters.interface import ErrorCode as ProviderCode
 from provider_worker.adapters.interface import ProviderAdapter, ProviderError, Status
 from provider_worker.engine.asking import asked, request_of
 from provider_worker.engine.discretion import Discretion
-from provider_worker.engine.failures import billing_of, failure_of, refusal
+from provider_worker.engine.failures import billing_of, failure_of, refusal, spent
 from provider_worker.engine.fetching import Delivery, Fetching
 from provider_worker.engine.submission import AtWork, Intend, IsTaken, Submission, late
 from provider_worker.routing import Failure, RouteTable, Use
@@ -20,6 +22,9 @@ from provider_worker.tasks import Reference, Task
 from schemas.parts import Billing, ErrorCode, PreparedItem
 
 LAST_LOOK_S = 10.0
+LEFT_TO_OTHERS = timedelta(minutes=2)
+"""How long an item waits for a process that can ask its provider; replicas differ while they are replaced."""
+LOOK_OF_OTHERS_S = 30.0
 
 CallbackUrl = Callable[[Task], str | None]
 """Where the provider of a task may say that it is done."""
@@ -92,7 +97,8 @@ class Production:
         The attempt's deadline (R67) bounds what the provider does; what it has made is fetched even so. Raises
         `StoreAway`, and `LeaseLost`.
         """
-        made = await self._produced(task, intend)
+        adapter = self._providers.get(task.offer.provider)
+        made = self._left_to_others(task) if adapter is None else await self._produced(task, adapter, intend)
         return self._discreet(made, task) if isinstance(made, Failure) else made
 
     def told(self, words: str, task: Task) -> str:
@@ -102,11 +108,7 @@ class Production:
     def _discreet(self, failure: Failure, task: Task) -> Failure:
         return replace(failure, message=self.told(failure.message, task))
 
-    async def _produced(self, task: Task, intend: Intend) -> Delivery | Failure | AtWork:
-        adapter = self._providers.get(task.offer.provider)
-        if adapter is None:
-            # It was usable when this was quoted; a call that may be out there is nobody's to judge now.
-            return Failure(ErrorCode.AUTH_ERROR, self._gone(task), unknown=task.resuming)
+    async def _produced(self, task: Task, adapter: ProviderAdapter, intend: Intend) -> Delivery | Failure | AtWork:
         if task.closed is not None:
             return Failure(task.closed.code, task.closed.message, retry_after=task.closed.seconds, unsent=True)
         submission = self._submission(task, adapter, intend)
@@ -116,10 +118,23 @@ class Production:
             async with asyncio.timeout(task.time_left):
                 found = await submission.look()
         except ProviderError as error:
-            return failure_of(error)
+            return failure_of(error, spent(submission.reference.spent_micros))
         except TimeoutError:
             return await self._given_up(submission)
+        if isinstance(found, AtWork):
+            return replace(found, wait=min(found.wait, task.time_left))
         return await self._delivered(submission, found) if isinstance(found, Status) else found
+
+    def _left_to_others(self, task: Task) -> Failure | AtWork:
+        """It was usable when this was quoted, and may be so in another process; a call that may be out there is
+        nobody's to judge while its time runs."""
+        if task.resuming:
+            if task.time_left > 0 and task.cancelled is None:
+                return AtWork(task.external or Reference(None), min(LOOK_OF_OTHERS_S, task.time_left))
+            return Failure(ErrorCode.AUTH_ERROR, self._gone(task), unknown=True)
+        if datetime.now(UTC) - uuid7_time(task.attempt_id) < LEFT_TO_OTHERS:
+            return Failure(ErrorCode.TEMPORARY, self._gone(task), unsent=True, scope="replica")
+        return Failure(ErrorCode.AUTH_ERROR, self._gone(task), unsent=True)
 
     async def look_up(self, task: Task) -> Delivery | Failure | Undelivered:
         """What an earlier call has come to by now. Raises `ProviderError`, `TimeoutError` and `StoreAway`."""
@@ -159,9 +174,10 @@ class Production:
             if found is Undelivered.AT_WORK and await submission.stop():
                 found = await self._looked_up(submission)
         except (ProviderError, TimeoutError):
-            return timed_out
+            found = Undelivered.AT_WORK
         if isinstance(found, Undelivered):
-            return timed_out
+            lost = task.resuming and submission.reference.external_id is None and not submission.resendable
+            return Failure(ErrorCode.TEMPORARY, "the answer was lost", unknown=True) if lost else timed_out
         if isinstance(found, Failure) and submission.reference.stopping:
             return Failure(timed_out.code, timed_out.message, billing=found.billing)
         return found
@@ -171,6 +187,8 @@ class Production:
         billing = self._billing(submission, status)
         if status.state != "succeeded":
             return refusal(status, billing)
+        if status.next_phase is not None:
+            return Failure(ErrorCode.TIMEOUT, f"{adapter.name} was done with its first phase too late", billing=billing)
 
         async def again() -> Status | None:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -23,7 +24,7 @@ from provider_worker.adapters.interface import (
 )
 from provider_worker.engine.failures import PENDING, billing_of, failure_of, spent
 from provider_worker.engine.ports import LeaseLost
-from provider_worker.routing import RETRYABLE, Failure, KindRoute, RetryPolicy
+from provider_worker.routing import QUEUE_WAIT_S, RETRYABLE, Failure, KindRoute, RetryPolicy
 from provider_worker.tasks import Reference, Task, cancel_code
 from schemas.parts import ErrorCode
 
@@ -148,11 +149,18 @@ class Submission:
         crash.point("worker.before_poll")
         try:
             status = await self.adapter.poll(ref)
+            progress = max(self.reference.progress, (status.progress or 0) // 10 * 10)
         except ProviderError as error:
             return self._untold(error)
+        except Exception as error:
+            # Its job is known, and may be paid for: what the adapter cannot read is asked for again like any error.
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            name, where = type(error).__name__, f"{frame.filename}:{frame.lineno}"
+            log.error("provider_not_understood", provider=self.adapter.name, error=name, where=where)
+            message = f"{self.adapter.name} answered what its adapter cannot read ({name})"
+            return self._untold(ProviderError(ProviderCode.PROVIDER_ERROR, message))
         crash.point("worker.after_poll")
         if status.state in {"queued", "running"}:
-            progress = max(self.reference.progress, (status.progress or 0) // 10 * 10)
             self.reference = replace(self.reference, untold=0, progress=progress)
             return AtWork(self.reference, status.poll_after_s or self._pause())
         if status.state == "succeeded" and status.next_phase is not None:
@@ -183,6 +191,9 @@ class Submission:
             if error.outcome is Outcome.UNKNOWN:
                 raise
             failure = failure_of(error, billing)
+            if failure.scope == "queue":
+                self.reference = done
+                return AtWork(done, self._spread(error.retry_after or QUEUE_WAIT_S))
             if failure.code not in RETRYABLE or done.untold >= self.policy.max_retries:
                 return failure
             self.reference = replace(done, untold=done.untold + 1)

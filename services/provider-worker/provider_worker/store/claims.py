@@ -6,7 +6,7 @@ Right over any number of claimers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -24,6 +24,8 @@ from provider_worker.tasks import Claimed, Pool, Task
 
 MOST_TURNS = 32
 """Of one pool, in one claim."""
+LEFT_TO_OTHERS = timedelta(minutes=2)
+"""After so long without a look a task is taken even where its provider cannot be asked: its deadline has to pass."""
 UNLISTED_TIMEOUT = timedelta(seconds=60)
 """Of an attempt whose route is gone since it began."""
 
@@ -31,6 +33,8 @@ UNLISTED_TIMEOUT = timedelta(seconds=60)
 _DUE = text("""
     WITH due AS (
         SELECT id FROM tasks WHERE state = 'polling' AND next_at <= now()
+            AND (CAST(:asks AS text[]) IS NULL OR provider = ANY(CAST(:asks AS text[]))
+                OR next_at <= now() - CAST(:patience AS interval))
         ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED),
     leased AS (
         UPDATE tasks t SET state = 'leased', epoch = t.epoch + 1, next_at = NULL,
@@ -130,14 +134,17 @@ async def claim(
     *,
     limit: int,
     lease_s: float,
+    asks: Collection[str] | None = None,
 ) -> Claimed:
     """Leases at most `limit` tasks: those whose provider is to be looked at, then ready ones of `pools`.
+
+    `asks` are the providers that this process can ask; None: any.
 
     A ready one gets its submit intent and GenerationStarted: nothing may be sent before this is committed. Tenants are
     served by turn, each with an equal share; tasks of a provider whose breaker is open come out `closed`.
     """
     lease = timedelta(seconds=lease_s)
-    due = await _due(conn, pools, limit, lease)
+    due = await _due(conn, pools, limit, lease, asks)
     left = limit - len(due)
     if left <= 0:
         return Claimed(due, turns=1, more=True)
@@ -163,7 +170,9 @@ async def claim(
     return Claimed([*due, *tasks], turns=len(turns), more=len(turns) >= min(left, MOST_TURNS))
 
 
-async def _due(conn: AsyncConnection, pools: Sequence[Pool], limit: int, lease: timedelta) -> list[Task]:
+async def _due(
+    conn: AsyncConnection, pools: Sequence[Pool], limit: int, lease: timedelta, asks: Collection[str] | None
+) -> list[Task]:
     found = await conn.execute(
         _DUE,
         {
@@ -172,6 +181,8 @@ async def _due(conn: AsyncConnection, pools: Sequence[Pool], limit: int, lease: 
             "pools": [pool.name for pool in pools],
             "timeouts": [timedelta(seconds=pool.timeout_s) for pool in pools],
             "unlisted": UNLISTED_TIMEOUT,
+            "asks": None if asks is None else sorted(asks),
+            "patience": LEFT_TO_OTHERS,
         },
     )
     return tasks_of(found.all())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -34,7 +34,7 @@ MOST_IN_A_GROUP = 200
 
 
 class TaskDatabase:
-    """Tasks in PostgreSQL. Errors that pass come out as `Transient`."""
+    """Tasks in PostgreSQL. Errors that pass come out as `Transient`. `asks`: what this process can ask; None: any."""
 
     def __init__(
         self,
@@ -44,17 +44,21 @@ class TaskDatabase:
         currency: str,
         price_version: str,
         accounts: Mapping[str, Account] | None = None,
+        asks: Collection[str] | None = None,
     ) -> None:
         self._engine = engine
         self._outbox = outbox
         self._currency = currency
         self._price_version = price_version
         self._accounts = accounts or {}
+        self._asks = asks
         self._group: GroupCommit[Step, Written] = GroupCommit(self._flush, limit=MOST_IN_A_GROUP)
 
     async def claim(self, pools: Sequence[Pool], limit: int, lease_s: float) -> Claimed:
         async with self._transaction() as conn:
-            return await claims.claim(conn, self._outbox, pools, self._accounts, limit=limit, lease_s=lease_s)
+            return await claims.claim(
+                conn, self._outbox, pools, self._accounts, limit=limit, lease_s=lease_s, asks=self._asks
+            )
 
     async def write(self, step: Step) -> Written:
         return await self._group.submit(step)
