@@ -43,7 +43,7 @@ log = get_logger()
 _faststream_log = logging.getLogger("chassis.faststream")
 _faststream_log.setLevel(logging.ERROR)
 
-MAX_RECORDS = 500
+MAX_RECORDS = 100
 _HEARTBEATS_PER_SESSION = 10
 # A member that waits out trouble inside its handler (30 s at most) is not to lose its partitions to a rebalance.
 _REBALANCE_MS = 35_000
@@ -162,14 +162,21 @@ class Member:
         return message
 
     async def _consume(self, records: tuple[ConsumerRecord, ...]) -> None:
+        # Asked before the batch is handled: afterwards another client may have taken this one's place.
+        offsets = self._offsets_after(records)
         try:
             await self.handle(records)
         except RedeliverError as error:
             raise NackMessage from error
-        await self._commit(records)
+        await self._commit(offsets)
 
-    async def _commit(self, records: tuple[ConsumerRecord, ...]) -> None:
-        offsets = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
+    def _offsets_after(self, records: tuple[ConsumerRecord, ...]) -> dict[TopicPartition, int]:
+        reader = self.client
+        if not isinstance(reader, Reader):
+            raise NackMessage
+        return reader.offsets_after(records)
+
+    async def _commit(self, offsets: dict[TopicPartition, int]) -> None:
         client = self.client
         if client is None:
             raise NackMessage
