@@ -62,7 +62,11 @@ down: setup ## stop what `backlot up --detach` started
 
 .PHONY: test
 test: setup-dev ## run the whole test suite, on a real Kafka and a real Postgres
+ifeq ($(strip $(ARGS)),)
+	@scripts/test
+else
 	@$(BIN)/python -m pytest $(ARGS)
+endif
 
 .PHONY: check
 check: setup-dev ## lint, format, types, import contracts, generated documents, compose file, house rules

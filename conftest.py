@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import structlog
+from xdist.scheduler import LoadFileScheduling
 
 # No test spends anybody's money, whatever keys are in the environment.
 os.environ["PROVIDER_WORKER_PROVIDERS"] = "sandbox"
@@ -20,6 +22,21 @@ pytest.register_assert_rewrite("provider_worker.contract.suite")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fire-jobs", type=int, default=60, help="jobs in tests/faults/test_faults_providers.py")
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """Shares tests out among processes: a file stays with one, which makes what the file's fixtures hold but once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        # They look at one running system, of which every process would start its own, and keep it to the end.
+        return "tests/e2e" if nodeid.startswith("tests/e2e/") else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    # In the order of `testpaths`, where what takes longest comes first: at the end everybody would wait for it.
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -22,6 +22,8 @@ import pytest
 from PIL import Image
 
 from prompt_service.templates import SHIPPED
+from stack.ports import is_free
+from stack.services import OFFSETS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -179,8 +181,10 @@ def uses_it(newcomer: Newcomer) -> None:
 
 @pytest.fixture
 def first_port() -> Iterator[int]:
-    """A first port; somebody else listens on it, on the next one and on the one that Kafka would have."""
+    """A first port; somebody else listens on it, on the next one and on the one of Kafka, and on no more."""
     for first in range(18_700, 28_700, 30):
+        if not all(is_free(first + offset) for offset in OFFSETS):
+            continue
         with contextlib.ExitStack() as held:
             try:
                 for port in (first, first + 1, first + 20):
