@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
 # Global by the registry, but nobody's server: protocol assignments, tunnels that end wherever their maker likes, the
 # site-local addresses of old.
 _SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2002::/16", "fec0::/10")))
+_DNS_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _CHUNK = 64 * 1024
 
 
@@ -73,9 +75,11 @@ class Policy:
             raise ForeignError(f"{url.scheme or 'no'} address refused: only https is fetched")
         if url.userinfo:
             raise ForeignError("address refused: it carries a password")
-        host = _name(url.host)
+        host = _host(url)
         if not any(host.endswith(entry[1:]) if entry.startswith("*.") else host == entry for entry in self.hosts):
             raise ForeignError(f"address refused: {host[:100]} is not among the hosts of this provider")
+        if not _DNS_NAME.fullmatch(host) or not 0 < _port(url) < 2**16:
+            raise ForeignError(f"not an address: {host[:100]} and its port lead nowhere")
 
     def trusts(self, host: str, port: int) -> bool:
         """Whether an operator has named this place, so that its address may be private."""
@@ -127,16 +131,16 @@ async def _answered(client: httpx.AsyncClient, url: str, headers: Mapping[str, s
         if response.status_code not in _REDIRECTS:
             return response
         await response.aclose()
-        address = address.join(_parsed(response.headers.get("location", "")))
+        address = _parsed(response.headers.get("location", ""), address)
         sent = {"Accept-Encoding": "identity"}
     raise ForeignError(f"more than {hops} redirects")
 
 
-def _parsed(url: str) -> httpx.URL:
+def _parsed(url: str, base: httpx.URL | None = None) -> httpx.URL:
     try:
-        return httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ForeignError(f"not an address: {error}") from error
+        return httpx.URL(url) if base is None else base.join(url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ForeignError(f"not an address: {str(error)[:200]}") from error
 
 
 def _check_head(response: httpx.Response, limits: Limits) -> None:
@@ -163,7 +167,7 @@ async def _timely(step: Awaitable[Any], deadline: float) -> Any:
             return await step
     except (TimeoutError, httpx.TimeoutException) as error:
         raise ForeignError("the download took too long", transient=True) from error
-    except httpx.UnsupportedProtocol as error:
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError) as error:
         raise ForeignError("not an http address") from error
     except httpx.HTTPError as error:
         raise ForeignError(f"the download broke off: {type(error).__name__}", transient=True) from error
@@ -244,7 +248,10 @@ def _unwrapped(address: _Address) -> _Address:
 
 
 async def _system_resolve(host: str, port: int) -> Sequence[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except ValueError as error:
+        raise OSError("not a name") from error
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
@@ -257,10 +264,18 @@ def _name(host: str) -> str:
     return host.lower().rstrip(".")
 
 
+def _host(url: httpx.URL) -> str:
+    """As it is asked for: httpx would decode `xn--`, and raise where nothing is encoded in it."""
+    return _name(url.raw_host.decode("ascii"))
+
+
+def _port(url: httpx.URL) -> int:
+    return _PORTS.get(url.scheme, 0) if url.port is None else url.port
+
+
 def _origin(url: httpx.URL) -> str:
-    port = url.port or _PORTS.get(url.scheme, 0)
-    host = f"[{url.host}]" if ":" in url.host else _name(url.host)
-    return f"{url.scheme}://{host}:{port}"
+    host = _host(url)
+    return f"{url.scheme}://{f'[{host}]' if ':' in host else host}:{_port(url)}"
 
 
 def _place(origin: str) -> tuple[str, int]:
