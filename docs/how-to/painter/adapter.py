@@ -20,6 +20,7 @@ from provider_worker.adapters.interface import (
     ProviderError,
     Status,
 )
+from provider_worker.adapters.reading import number, text, word
 from provider_worker.adapters.wire import Answer, shown, status_error
 
 STATES = {"waiting": "queued", "painting": "running", "done": "succeeded", "refused": "failed", "broken": "failed"}
@@ -49,22 +50,25 @@ class Painter(HttpAdapter):
 
     async def poll(self, ref: JobRef) -> Status:
         body = _read(await self._wire.ask("GET", f"/v1/paintings/{ref.external_id}"))
-        word, state = str(body.get("state")), STATES.get(str(body.get("state")))
+        said, price = word(body, "state"), number(body, "price_usd")
+        state = STATES.get(said)
         if state is None:
-            raise self._unknown_state(word)
-        cost = Cost(round(body["price_usd"] * 1_000_000), "USD", "reported", {"image": 1})
-        if state == "succeeded" and body.get("picture"):
-            picture = Artifact("image/png", url=str(body["picture"]))
-            return Status("succeeded", ref.external_id, artifacts=[picture], cost=cost, raw_state=word)
+            raise self._unknown_state(said)
+        cost = None if price is None else Cost(round(price * 1_000_000), "USD", "reported", {"image": 1})
+        if state == "succeeded" and (url := text(body, "picture")):
+            picture = Artifact("image/png", url=url)
+            return Status("succeeded", ref.external_id, artifacts=[picture], cost=cost, raw_state=said)
         if state in {"succeeded", "failed"}:
-            code = ErrorCode.CONTENT_POLICY if word == "refused" else ErrorCode.PROVIDER_ERROR
-            error = ProviderError(code, f"the painting is {word}, and there is no picture")
-            return Status("failed", ref.external_id, error=error, cost=cost, raw_state=word)
-        return Status("running" if state == "running" else "queued", ref.external_id, raw_state=word)
+            code = ErrorCode.CONTENT_POLICY if said == "refused" else ErrorCode.PROVIDER_ERROR
+            error = ProviderError(code, f"the painting is {said}, and there is no picture")
+            return Status("failed", ref.external_id, error=error, cost=cost, raw_state=said)
+        return Status("running" if state == "running" else "queued", ref.external_id, raw_state=said)
 
     async def find(self, req: GenerationRequest, plan: Mapping[str, Any], since: datetime) -> JobRef | None:
-        found = _read(await self._wire.ask("GET", "/v1/paintings", params={"reference": req.request_id}))["paintings"]
-        return JobRef(self.name, found[0]["id"]) if found else None
+        body = _read(await self._wire.ask("GET", "/v1/paintings", params={"reference": req.request_id}))
+        if not isinstance(body, dict) or not isinstance(body.get("paintings"), list):
+            raise ProviderError(ErrorCode.PROVIDER_ERROR, f"{self.name} answered with no list of paintings")
+        return JobRef(self.name, self._taken(body["paintings"][0], "id")) if body["paintings"] else None
 
 
 def _read(answer: Answer) -> Any:

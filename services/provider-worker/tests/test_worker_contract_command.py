@@ -88,7 +88,7 @@ def test_a_broken_adapter_fails_where_it_is_broken_and_the_reason_can_be_read(ow
 
 def test_what_an_adapter_raises_is_told_with_its_place(own: Path) -> None:
     adapter = own / "painter" / "adapter.py"
-    adapter.write_text(adapter.read_text().replace('body["price_usd"]', 'body["price"]'))
+    adapter.write_text(adapter.read_text().replace('number(body, "price_usd")', 'body["price"]'))
     [reason] = {result["reason"] for result in results_of(said_of(own)) if "real media" in result["test"]}
     assert reason.startswith("KeyError: 'price'\n")
     assert "painter/adapter.py:" in reason

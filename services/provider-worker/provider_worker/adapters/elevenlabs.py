@@ -24,6 +24,7 @@ from provider_worker.adapters.interface import (
     Span,
     Status,
 )
+from provider_worker.adapters.reading import members, text
 from provider_worker.adapters.wire import Answer, shown, status_error
 
 EFFECT = Span(0.5, 30.0)
@@ -107,7 +108,7 @@ class ElevenLabs(HttpAdapter):
         if not answer.ok:
             raise _refusal(answer)
         external_id = answer.headers.get("song-id") or answer.headers.get("request-id") or ""
-        cost = self.estimate(req)
+        cost = self._paid(lambda: self.estimate(req))
         if not answer.body:
             return Status("failed", external_id, error=self._no_media(), cost=cost)
         sound = Artifact(mime, data=answer.body)
@@ -119,11 +120,11 @@ def _refusal(answer: Answer) -> ProviderError:
     body = answer.json_or_none()
     detail = body.get("detail") if isinstance(body, dict) else None
     if isinstance(detail, list):
-        words = "; ".join(str(found.get("msg")) for found in detail if isinstance(found, dict))
+        words = "; ".join(text(found, "msg") for found in members(body, "detail"))
         return status_error(answer, shown(words))
     if not isinstance(detail, dict):
         return status_error(answer, shown(detail), own=detail is not None)
-    status = str(detail.get("status") or "")
+    status = text(detail, "status")
     found = status_error(answer, shown(detail.get("message")), provider_code=status or None)
     if status in _CODES:
         found.code, found.scope = _CODES[status]

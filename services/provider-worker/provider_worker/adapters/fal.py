@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -31,6 +32,7 @@ from provider_worker.adapters.interface import (
     Status,
     WebhookEvent,
 )
+from provider_worker.adapters.reading import members, text, whole, word
 from provider_worker.adapters.signatures import Keys, check_fal, json_object, keys_of
 from provider_worker.adapters.wire import Answer, shown, status_error
 
@@ -104,21 +106,22 @@ class Fal(HttpAdapter):
         if not answer.ok:
             raise _refusal(answer)
         body = answer.json()
-        addresses = {name: self._taken(body, name) for name in ("status_url", "response_url", "cancel_url")}
-        return JobRef(self.name, self._taken(body, "request_id"), addresses)
+        request_id = self._taken(body, "request_id")
+        usual = self._addresses(request_id)
+        given = {name: self._own(text(body, name)) or address for name, address in usual.items()}
+        return JobRef(self.name, request_id, given)
 
     async def poll(self, ref: JobRef) -> Status:
         answer = await self._wire.ask("GET", ref.data["status_url"])
         if not answer.ok:
             raise _refusal(answer)
-        body = answer.json()
-        word = str(body.get("status"))
-        if word == "IN_QUEUE":
-            return Status("queued", ref.external_id, raw_state=word)
-        if word == "IN_PROGRESS":
-            return Status("running", ref.external_id, raw_state=word)
-        if word != "COMPLETED":
-            raise self._unknown_state(word)
+        said = word(answer.json(), "status")
+        if said == "IN_QUEUE":
+            return Status("queued", ref.external_id, raw_state=said)
+        if said == "IN_PROGRESS":
+            return Status("running", ref.external_id, raw_state=said)
+        if said != "COMPLETED":
+            raise self._unknown_state(said)
         return await self._result(ref)
 
     async def cancel(self, ref: JobRef) -> bool:
@@ -128,13 +131,20 @@ class Fal(HttpAdapter):
     async def parse_webhook(self, headers: Mapping[str, str], body: bytes, received_at: datetime) -> WebhookEvent:
         delivery = await self._keys.checked(lambda keys: check_fal(headers, body, keys, received_at))
         said = json_object(body)
-        found = said.get("gateway_request_id") or said.get("request_id")
-        ref = JobRef(self.name, str(found), self._addresses(str(found))) if found else None
+        found = text(said, "gateway_request_id") or text(said, "request_id")
+        ref = JobRef(self.name, found, self._addresses(found)) if found else None
         return WebhookEvent(delivery, ref, verified=True)
 
     async def close(self) -> None:
         await self._key_client.aclose()
         await super().close()
+
+    def _own(self, url: str) -> str | None:
+        """`url`, where it leads to the queue itself: the job can be asked about nowhere else."""
+        try:
+            return url if origin_of(url) == origin_of(self._config.base_url) else None
+        except ForeignError:
+            return None
 
     def _addresses(self, request_id: str) -> dict[str, str]:
         """As the queue gives them: without the model's sub-path."""
@@ -146,7 +156,7 @@ class Fal(HttpAdapter):
         try:
             raw = b"".join([chunk async for chunk in download(self._key_client, self._key_set, _KEY_LIMITS)])
             return keys_of(json.loads(raw))
-        except (ForeignError, httpx.HTTPError, ValueError) as error:
+        except (ForeignError, httpx.HTTPError, ValueError, RecursionError) as error:
             raise ProviderError(ErrorCode.TEMPORARY, f"{self.name}'s keys could not be read: {error}") from error
 
     async def _result(self, ref: JobRef) -> Status:
@@ -156,16 +166,18 @@ class Fal(HttpAdapter):
             error = _refusal(answer)
             if error.provider_code is None or answer.status in _OF_THE_QUESTION:
                 raise error
-            return Status("failed", ref.external_id, error=error, raw_state="COMPLETED")
+            state = "cancelled" if error.provider_code == "request_cancelled" else "failed"
+            return Status(state, ref.external_id, error=error, raw_state="COMPLETED")
         body = answer.json()
-        pictures = [found for found in body.get("images") or () if found.get("url")]
-        cost = self._usd(self._config.prices.of("image", model=self._config.model), "priced_from_usage", image=1)
+        pictures = [found for found in members(body, "images") if text(found, "url")]
+        price = partial(self._config.prices.of, "image", model=self._config.model)
+        cost = self._paid(lambda: self._usd(price(), "priced_from_usage", image=1))
         if not pictures:
             return Status("failed", ref.external_id, error=self._no_media(), cost=cost, raw_state="COMPLETED")
         picture = Artifact(
-            str(pictures[0].get("content_type") or "image/png"),
-            url=str(pictures[0]["url"]),
-            meta={"seed": body.get("seed")},
+            text(pictures[0], "content_type") or "image/png",
+            url=text(pictures[0], "url"),
+            meta={"seed": whole(body, "seed")},
         )
         return Status(
             "succeeded", ref.external_id, progress=100, artifacts=(picture,), cost=cost, raw_state="COMPLETED"
@@ -178,8 +190,8 @@ def _refusal(answer: Answer) -> ProviderError:
     if not isinstance(body, dict) or "detail" not in body:
         return status_error(answer, own=False)
     detail = body["detail"]
-    first = detail[0] if isinstance(detail, list) and detail and isinstance(detail[0], dict) else {}
-    kind = str(first.get("type") or body.get("error_type") or "")
+    first = next(iter(members(body, "detail")), {})
+    kind = text(first, "type") or text(body, "error_type")
     found = status_error(answer, shown(first.get("msg") or detail), provider_code=kind or None)
     if kind in _POLICY:
         found.code, found.scope = ErrorCode.CONTENT_POLICY, "request"

@@ -24,6 +24,7 @@ from provider_worker.adapters.interface import (
     ProviderError,
     Status,
 )
+from provider_worker.adapters.reading import member, members, text, whole
 from provider_worker.adapters.sizes import Native, nearest
 from provider_worker.adapters.wire import shown
 
@@ -112,24 +113,23 @@ class GeminiImage(HttpAdapter):
         if not answer.ok:
             raise google_error(answer)
         body = answer.json()
-        external_id = str(body.get("responseId") or "")
-        part = _picture(body)
+        external_id, part = text(body, "responseId"), _picture(body)
         if part is None:
             # A result that was refused costs its prompt; a prompt that was refused, and no result at all, cost nothing.
-            cost = self._cost(body) if _first(body).get("finishReason") in _POLICY else None
+            cost = self._cost(body) if text(_first(body), "finishReason") in _POLICY else None
             return Status("failed", external_id, error=self._blocked(body), cost=cost, raw_state=_reason(body))
-        cost = self._cost(body) or self.estimate(req)
+        cost = self._paid(lambda: self._cost(body), lambda: self.estimate(req))
         try:
             data = decoded(part.get("data"), self.name)
         except ProviderError as error:
             return Status("failed", external_id, error=error, cost=cost)
-        picture = Artifact(str(part.get("mimeType") or "image/png"), data=data)
+        picture = Artifact(text(part, "mimeType") or "image/png", data=data)
         return Status("succeeded", external_id, progress=100, artifacts=(picture,), cost=cost)
 
-    def _cost(self, body: Mapping[str, Any]) -> Cost | None:
+    def _cost(self, body: Any) -> Cost | None:
         """By tokens, where the route file knows their price and the answer their number."""
-        usage = body.get("usageMetadata") or {}
-        read, written = int(usage.get("promptTokenCount") or 0), int(usage.get("candidatesTokenCount") or 0)
+        usage = member(body, "usageMetadata")
+        read, written = whole(usage, "promptTokenCount") or 0, whole(usage, "candidatesTokenCount") or 0
         micros = self._config.prices.of_tokens(read, written, model=self._config.model)
         if micros is None or not read:
             return None
@@ -142,10 +142,10 @@ class GeminiImage(HttpAdapter):
         tier = self._sizes[native.width, native.height].get("imageSize", "1K")
         return self._config.prices.of("image", model=self._config.model, size=tier)
 
-    def _blocked(self, body: Mapping[str, Any]) -> ProviderError:
-        reason = _reason(body)
-        said = (body.get("promptFeedback") or {}).get("blockReasonMessage") or _first(body).get("finishMessage")
-        if (body.get("promptFeedback") or {}).get("blockReason") or reason in _POLICY:
+    def _blocked(self, body: Any) -> ProviderError:
+        reason, feedback = _reason(body), member(body, "promptFeedback")
+        said = text(feedback, "blockReasonMessage") or text(_first(body), "finishMessage")
+        if text(feedback, "blockReason") or reason in _POLICY:
             message = shown(said) or f"{self.name} refused the prompt ({reason})"
             return ProviderError(ErrorCode.CONTENT_POLICY, message, provider_code=reason)
         error = self._no_media(f"answered without a picture ({reason or 'no reason given'})")
@@ -153,20 +153,18 @@ class GeminiImage(HttpAdapter):
         return error
 
 
-def _first(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    candidates = body.get("candidates") or [{}]
-    return candidates[0] if isinstance(candidates[0], dict) else {}
+def _first(body: Any) -> Mapping[str, Any]:
+    return next(iter(members(body, "candidates")), {})
 
 
-def _reason(body: Mapping[str, Any]) -> str | None:
-    blocked = (body.get("promptFeedback") or {}).get("blockReason")
-    return str(blocked or _first(body).get("finishReason") or "") or None
+def _reason(body: Any) -> str | None:
+    return text(member(body, "promptFeedback"), "blockReason") or text(_first(body), "finishReason") or None
 
 
-def _picture(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _picture(body: Any) -> Mapping[str, Any] | None:
     """The last part with data that is no draft: Gemini 3 shows what it was thinking, too."""
-    parts = (_first(body).get("content") or {}).get("parts") or []
-    found = [part["inlineData"] for part in parts if part.get("inlineData") and not part.get("thought")]
+    parts = members(member(_first(body), "content"), "parts")
+    found = [member(part, "inlineData") for part in parts if member(part, "inlineData") and not part.get("thought")]
     return found[-1] if found else None
 
 

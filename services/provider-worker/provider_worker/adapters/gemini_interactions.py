@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from provider_worker.adapters.config import ProviderConfig
 from provider_worker.adapters.google_errors import google_error
-from provider_worker.adapters.google_videos import LONGEST_PROMPT, failed, file_of, member, members, refused
+from provider_worker.adapters.google_videos import LONGEST_PROMPT, failed, file_of, refused
 from provider_worker.adapters.http_adapter import HttpAdapter, decoded, pseudonym
 from provider_worker.adapters.interaction_models import Model, Music, Video, told_by_hash, with_bytes
 from provider_worker.adapters.interface import (
@@ -29,6 +29,7 @@ from provider_worker.adapters.interface import (
     Status,
     WebhookEvent,
 )
+from provider_worker.adapters.reading import member, members, text, word
 from provider_worker.adapters.signatures import check_standard, json_object, unsigned
 from provider_worker.adapters.wire import shown
 
@@ -96,20 +97,19 @@ class Interactions(HttpAdapter):
         if not answer.ok:
             raise google_error(answer)
         body = answer.json()
-        word = str(body.get("status") if isinstance(body, dict) else body)
-        state: Any = _STATES.get(word)
+        said = word(body, "status")
+        state: Any = _STATES.get(said)
         if state is None:
-            raise self._unknown_state(word)
+            raise self._unknown_state(said)
         if state == "succeeded":
             return self._ended(ref, body)
         if state in {"failed", "cancelled"}:
-            return Status(state, ref.external_id, error=_failure(body, word), raw_state=word)
-        return Status(state, ref.external_id, raw_state=word)
+            return Status(state, ref.external_id, error=_failure(body, said), raw_state=said)
+        return Status(state, ref.external_id, raw_state=said)
 
     async def cancel(self, ref: JobRef) -> bool:
         """What has ended is refused."""
-        body = (await self._wire.ask("POST", f"{_path(ref)}/cancel")).json_or_none()
-        return isinstance(body, dict) and body.get("status") == "cancelled"
+        return word((await self._wire.ask("POST", f"{_path(ref)}/cancel")).json_or_none(), "status") == "cancelled"
 
     async def parse_webhook(self, headers: Mapping[str, str], body: bytes, received_at: datetime) -> WebhookEvent:
         """`{"type", "data": {"id"}, "user_metadata"}`: what has come of it is asked for.
@@ -119,12 +119,11 @@ class Interactions(HttpAdapter):
         secret = "" if _JWT.fullmatch(headers.get("webhook-signature", "")) else self._secret
         delivery = check_standard(headers, body, secret, received_at) if secret else unsigned(body).delivery_id
         said = json_object(body)
-        found, metadata = member(said, "data").get("id"), member(said, "user_metadata")
-        reference = metadata.get("reference")
+        found, reference = text(member(said, "data"), "id"), text(member(said, "user_metadata"), "reference")
         return WebhookEvent(
             delivery,
-            JobRef(self.name, str(found)) if found else None,
-            reference=str(reference) if reference else None,
+            JobRef(self.name, found) if found else None,
+            reference=reference or None,
             verified=bool(secret),
         )
 
@@ -132,10 +131,10 @@ class Interactions(HttpAdapter):
         contents = list(_contents(body))
         made = [content for content in contents if content.get("type") == self._model.content]
         if not made:
-            words = " ".join(str(content.get("text") or "") for content in contents)
+            words = " ".join(text(content, "text") for content in contents)
             error = refused(shown(words) or f"{self.name} made nothing of it", "completed")
             return Status("failed", ref.external_id, error=error, raw_state="completed")
-        cost = self._cost(ref)
+        cost = self._paid(lambda: self._cost(ref))
         try:
             artifact = self._artifact(made[-1])
         except ProviderError as error:
@@ -145,12 +144,12 @@ class Interactions(HttpAdapter):
         )
 
     def _artifact(self, content: Mapping[str, Any]) -> Artifact:
-        mime = str(content.get("mime_type") or self._model.mime)
+        mime = text(content, "mime_type") or self._model.mime
         if inline := content.get("data"):
             return Artifact(mime, data=decoded(inline, self.name))
-        if not content.get("uri"):
+        if not text(content, "uri"):
             raise self._no_media(f"completed without the bytes of its {self._model.content}")
-        return file_of(str(content["uri"]), mime, self._config.base_url)
+        return file_of(text(content, "uri"), mime, self._config.base_url)
 
     def _cost(self, ref: JobRef) -> Cost | None:
         """None of a job that its callback brought back: what it was asked for is not known here."""
@@ -172,10 +171,10 @@ def _contents(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from members(body, "outputs")
 
 
-def _failure(body: Mapping[str, Any], word: str) -> ProviderError:
+def _failure(body: Mapping[str, Any], said: str) -> ProviderError:
     first = next(iter(members(body, "errors")), {})
-    message = shown(first.get("message")) or f"the interaction ended as {word}"
-    return failed(message, first.get("code") or word)
+    message = shown(first.get("message")) or f"the interaction ended as {said}"
+    return failed(message, text(first, "code") or said)
 
 
 def _path(ref: JobRef) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from provider_worker.adapters.interface import ErrorCode, ProviderError
+from provider_worker.adapters.reading import member, members, text
 from provider_worker.adapters.wire import Answer, shown, status_error
 
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
@@ -27,10 +28,10 @@ def google_error(answer: Answer) -> ProviderError:
     body = answer.json_or_none()
     if isinstance(body, list) and body:
         body = body[0]
-    error = body.get("error") if isinstance(body, dict) else None
-    if not isinstance(error, dict):
+    error = member(body, "error")
+    if not error:
         return status_error(answer, own=False)
-    message, details = str(error.get("message") or ""), _details(error)
+    message, details = text(error, "message"), members(error, "details")
     status = _status(error)
     found = status_error(answer, shown(message), provider_code=status or None)
     if status in _KEY_STATUS or _reasons(details) & _KEY_REASONS or _KEY_SAID.search(message):
@@ -44,25 +45,21 @@ def google_error(answer: Answer) -> ProviderError:
 
 def _status(error: Mapping[str, Any]) -> str:
     code = error.get("code")
-    return str(error.get("status") or (code.upper() if isinstance(code, str) else ""))
-
-
-def _details(error: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return [detail for detail in error.get("details") or () if isinstance(detail, dict)]
+    return text(error, "status") or (code.upper() if isinstance(code, str) else "")
 
 
 def _reasons(details: Sequence[Mapping[str, Any]]) -> set[str]:
-    return {str(detail["reason"]) for detail in details if "reason" in detail}
+    return {text(detail, "reason") for detail in details}
 
 
 def _per_day(details: Sequence[Mapping[str, Any]]) -> bool:
-    violations = [found for detail in details for found in detail.get("violations") or ()]
-    return any("PerDay" in str(found.get("quotaId")) for found in violations if isinstance(found, dict))
+    violations = [found for detail in details for found in members(detail, "violations")]
+    return any("PerDay" in text(found, "quotaId") for found in violations)
 
 
 def _delay(details: Sequence[Mapping[str, Any]], message: str) -> float | None:
     for detail in details:
-        if match := _SECONDS.fullmatch(str(detail.get("retryDelay") or "")):
+        if match := _SECONDS.fullmatch(text(detail, "retryDelay")):
             return float(match[1])
     said = _PLEASE_RETRY.search(message)
     return float(said[1]) if said else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from chassis.foreign import ForeignError, origin_of
 from provider_worker.adapters.interface import (
@@ -87,24 +86,11 @@ def refused(message: str, code: str) -> ProviderError:
     return ProviderError(ErrorCode.CONTENT_POLICY, message, provider_code=code)
 
 
-def failed(message: str, code: Any) -> ProviderError:
+def failed(message: str, code: str) -> ProviderError:
     """A job that ended with an error: of policy where it says so, else of the provider."""
-    word = str(code)
     if _POLICY.search(message):
-        return refused(message, word)
-    return ProviderError(ErrorCode.PROVIDER_ERROR, message, provider_code=word)
-
-
-def member(found: Any, name: str) -> Mapping[str, Any]:
-    """The object that stands there, or an empty one: what a provider answers is anybody's guess."""
-    inner = found.get(name) if isinstance(found, dict) else None
-    return inner if isinstance(inner, dict) else {}
-
-
-def members(found: Any, name: str) -> Sequence[Mapping[str, Any]]:
-    """The objects in the list that stands there."""
-    inner = found.get(name) if isinstance(found, dict) else None
-    return [one for one in inner if isinstance(one, dict)] if isinstance(inner, list) else []
+        return refused(message, code)
+    return ProviderError(ErrorCode.PROVIDER_ERROR, message, provider_code=code)
 
 
 def _invalid(message: str) -> ProviderError:

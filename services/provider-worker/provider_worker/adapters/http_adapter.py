@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from provider_worker.adapters.interface import (
     Status,
     WebhookEvent,
 )
+from provider_worker.adapters.reading import MOST, text
 from provider_worker.adapters.signatures import unsigned
 from provider_worker.adapters.sizes import Native, nearest_under
 from provider_worker.adapters.wire import Account, Wire, shown
@@ -93,12 +94,26 @@ class HttpAdapter:
 
     def _taken(self, body: Any, name: str) -> str:
         """The provider's name for the job it took; an answer without one leaves open whether it took any."""
-        found = body.get(name) if isinstance(body, dict) else None
+        found = text(body, name)
         if not found:
             raise ProviderError(
                 ErrorCode.PROVIDER_ERROR, f"{self.name} answered without a {name}", outcome=Outcome.UNKNOWN
             )
-        return str(found)
+        return found
+
+    def _paid(self, *ways: Callable[[], Cost | None]) -> Cost | None:
+        """What a result cost, by the first of `ways` that can tell: not knowing it takes no result away.
+
+        None where none can: then what was quoted is billed.
+        """
+        for way in ways:
+            try:
+                cost = way()
+            except ProviderError:
+                continue
+            if cost is not None and 0 <= cost.amount_micros <= MOST:
+                return cost
+        return None
 
     def _unknown_state(self, word: str) -> ProviderError:
         """A state that is not in the provider's documents is kept and is no end."""

@@ -6,6 +6,7 @@ and money.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -65,6 +66,10 @@ class Outcome(StrEnum):
 Scope = Literal["request", "account", "model", "queue"]
 """What an error is about: this request, everything of the account, the model, or how many jobs there may be at once."""
 
+_UNKEPT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+_LONGEST_WAIT_S = 1e9
+"""A wait that is longer than a lifetime, or is no number, is none."""
+
 _RETRYABLE = {ErrorCode.RATE_LIMIT, ErrorCode.TEMPORARY, ErrorCode.TIMEOUT, ErrorCode.CORRUPT_OUTPUT}
 
 
@@ -80,6 +85,10 @@ class ProviderError(Exception):
     http_status: int | None = None
     provider_code: str | None = None
     provider_request_id: str | None = None
+
+    def __post_init__(self) -> None:
+        self.message, self.retry_after = kept(self.message), _wait(self.retry_after)
+        self.provider_code, self.provider_request_id = kept(self.provider_code), kept(self.provider_request_id)
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -174,6 +183,10 @@ class JobRef:
     external_id: str
     data: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "external_id", kept(self.external_id))
+        object.__setattr__(self, "data", kept(self.data))
+
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
@@ -189,6 +202,9 @@ class Artifact:
     expires_at: datetime | None = None
     role: Literal["primary", "variant", "texture_map", "thumbnail"] = "primary"
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", kept(self.url))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +224,12 @@ class Status:
     poll_after_s: float | None = None
     next_phase: Mapping[str, Any] | None = None
     raw_state: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "external_id", kept(self.external_id))
+        object.__setattr__(self, "raw_state", kept(self.raw_state))
+        object.__setattr__(self, "next_phase", kept(self.next_phase))
+        object.__setattr__(self, "poll_after_s", _wait(self.poll_after_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +255,22 @@ class WebhookRefused(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def kept(said: Any) -> Any:
+    """What a provider said as it can be kept and shown: without control characters and halves of characters.
+
+    Postgres refuses some of them, and with them whatever they stand beside.
+    """
+    if isinstance(said, str):
+        return _UNKEPT.sub(" ", said).strip() if _UNKEPT.search(said) else said
+    if isinstance(said, Mapping):
+        return {kept(name): kept(value) for name, value in said.items()}
+    return [kept(value) for value in said] if isinstance(said, list | tuple) else said
+
+
+def _wait(seconds: float | None) -> float | None:
+    return seconds if seconds is not None and 0 <= seconds < _LONGEST_WAIT_S else None
 
 
 class ProviderAdapter(Protocol):

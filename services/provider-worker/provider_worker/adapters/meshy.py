@@ -12,6 +12,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from chassis.errors import StartError
@@ -31,6 +32,7 @@ from provider_worker.adapters.interface import (
     Status,
     WebhookEvent,
 )
+from provider_worker.adapters.reading import member, members, percent, text, whole, word
 from provider_worker.adapters.signatures import json_object, unsigned
 from provider_worker.adapters.wire import Answer, shown, status_error
 
@@ -46,6 +48,7 @@ KEPT = timedelta(days=3)
 """How long Meshy keeps a task and its files."""
 
 _PAGE = 50
+_NEWEST = datetime.max.replace(tzinfo=UTC)
 _GLB = "model/gltf-binary"
 _PICTURES = {"image/png": "image/png", "image/jpeg": "image/jpeg"}
 _MODELS = {_GLB: "application/octet-stream"}
@@ -139,14 +142,15 @@ class Meshy(HttpAdapter):
         if not answer.ok:
             raise _refusal(answer)
         body = answer.json()
-        word = str(body.get("status"))
-        state: Any = _STATES.get(word)
+        said = word(body, "status")
+        state: Any = _STATES.get(said)
         if state is None:
-            raise self._unknown_state(word)
+            raise self._unknown_state(said)
         if state in {"failed", "cancelled"}:
-            return Status(state, ref.external_id, error=_failure(body, word), cost=self._cost(body), raw_state=word)
+            cost = self._paid(lambda: self._cost(body))
+            return Status(state, ref.external_id, error=_failure(body, said), cost=cost, raw_state=said)
         if state != "succeeded":
-            return Status(state, ref.external_id, progress=body.get("progress"), raw_state=word)
+            return Status(state, ref.external_id, progress=percent(body, "progress"), raw_state=said)
         return self._preview(ref, body) if ref.data.get("mode") == "preview" else self._made(ref, body)
 
     async def find(self, req: GenerationRequest, plan: Mapping[str, Any], since: datetime) -> JobRef | None:
@@ -161,18 +165,18 @@ class Meshy(HttpAdapter):
         """Deletes what waits, which is then refunded. What has ended would be deleted too, and stays paid."""
         address = f"{ref.data['path']}/{ref.external_id}"
         found = (await self._wire.ask("GET", address)).json_or_none()
-        if not isinstance(found, dict) or found.get("status") != "PENDING":
+        if word(found, "status") != "PENDING":
             return False
         return (await self._wire.ask("DELETE", address)).ok
 
     async def parse_webhook(self, headers: Mapping[str, str], body: bytes, received_at: datetime) -> WebhookEvent:
         """The task itself, for each of its changes, to one address for the whole account; nothing is signed."""
         task = json_object(body)
-        kind, name = str(task.get("type")), task.get("id")
-        if not name or kind not in _PATHS or not isinstance(task.get("created_at"), int):
+        kind, name, made = text(task, "type"), text(task, "id"), _moment(task)
+        if not name or kind not in _PATHS or made == _NEWEST:
             return unsigned(body)
         mode = kind.removeprefix("text-to-3d-") if _PATHS[kind] == _TEXT else None
-        return replace(unsigned(body), ref=self._ref(str(name), _PATHS[kind], mode, _moment(task)))
+        return replace(unsigned(body), ref=self._ref(name, _PATHS[kind], mode, made))
 
     def _retexture(self, req: GenerationRequest) -> Mapping[str, Any]:
         style = {"image_style_url": self._media(req, "style", _PICTURES)} if _given(req, "style") else {}
@@ -216,16 +220,18 @@ class Meshy(HttpAdapter):
         since = datetime.fromisoformat(ref.data["since"])
         if datetime.now(UTC) - since > KEPT:
             return False
-        return ref.external_id not in {str(task.get("id")) async for task in self._listed(ref.data["path"], since)}
+        return ref.external_id not in {text(task, "id") async for task in self._listed(ref.data["path"], since)}
 
     async def _listed(self, path: str, since: datetime) -> AsyncIterator[Mapping[str, Any]]:
-        """Tasks made since then, newest first; raises where there are more than are read."""
+        """Tasks made since then, newest first; raises where there are more than are read, or no list is."""
         for page in range(1, PAGES + 1):
             query = {"page_num": page, "page_size": _PAGE, "sort_by": "-created_at"}
             answer = await self._wire.ask("GET", path, params=query)
             if not answer.ok:
                 raise _refusal(answer)
             tasks = answer.json()
+            if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+                raise ProviderError(ErrorCode.PROVIDER_ERROR, f"{self.name} answered with no list of tasks")
             for task in tasks:
                 if _moment(task) < since:
                     return
@@ -243,23 +249,27 @@ class Meshy(HttpAdapter):
             "remove_lighting": True,
             "target_formats": ["glb"],
         }
-        cost = self._cost(body) or self._priced(self._credits["preview"], "priced_from_usage")
+        cost = self._taken_for("preview", body)
         return Status("succeeded", ref.external_id, cost=cost, next_phase=refinement, raw_state="SUCCEEDED")
 
     def _made(self, ref: JobRef, body: Mapping[str, Any]) -> Status:
         phase = {_TEXT: "refine", _IMAGE: "image_to_3d", _RETEXTURE: "retexture"}[ref.data["path"]]
-        cost = self._cost(body) or self._priced(self._credits[phase], "priced_from_usage")
-        address = (body.get("model_urls") or {}).get("glb")
+        cost, address = self._taken_for(phase, body), text(member(body, "model_urls"), "glb")
         if not address:
             return Status("failed", ref.external_id, error=self._no_media(), cost=cost, raw_state="SUCCEEDED")
-        model = Artifact(_GLB, url=str(address), meta={"triangles": body.get("face_count")})
+        model = Artifact(_GLB, url=address, meta={"triangles": whole(body, "face_count")})
         artifacts = (model, *_pictures(body))
         return Status("succeeded", ref.external_id, progress=100, artifacts=artifacts, cost=cost, raw_state="SUCCEEDED")
 
+    def _taken_for(self, phase: str, body: Mapping[str, Any]) -> Cost | None:
+        """What a phase cost that has succeeded."""
+        usual = partial(self._priced, self._credits[phase], "priced_from_usage")
+        return self._paid(lambda: self._cost(body), usual)
+
     def _cost(self, body: Mapping[str, Any]) -> Cost | None:
         """As Meshy tells it; what failed is refunded and takes none."""
-        taken = body.get("consumed_credits")
-        return self._priced(taken, "reported") if isinstance(taken, int) and taken > 0 else None
+        taken = whole(body, "consumed_credits")
+        return self._priced(taken, "reported") if taken else None
 
     def _priced(self, number: int, basis: str) -> Cost:
         return self._usd(number * self._config.prices.of("credit", model=self._config.model), basis, credit=number)
@@ -286,11 +296,12 @@ def _alike(task: Mapping[str, Any], req: GenerationRequest, plan: Mapping[str, A
 
 def _pictures(body: Mapping[str, Any]) -> Iterator[Artifact]:
     """The maps, which are in the model too, and the thumbnail."""
-    for maps in body.get("texture_urls") or ():
-        for name, address in maps.items():
-            yield Artifact("image/png", url=str(address), role="texture_map", meta={"map": name})
-    if thumbnail := body.get("thumbnail_url"):
-        yield Artifact("image/png", url=str(thumbnail), role="thumbnail")
+    for maps in members(body, "texture_urls"):
+        for name in maps:
+            if address := text(maps, name):
+                yield Artifact("image/png", url=address, role="texture_map", meta={"map": name})
+    if thumbnail := text(body, "thumbnail_url"):
+        yield Artifact("image/png", url=thumbnail, role="thumbnail")
 
 
 def _given(req: GenerationRequest, role: str) -> InputMedia | None:
@@ -299,18 +310,21 @@ def _given(req: GenerationRequest, role: str) -> InputMedia | None:
 
 def _moment(task: Mapping[str, Any]) -> datetime:
     """In milliseconds there; a task without a time is as new as can be."""
-    made = task.get("created_at")
-    return datetime.fromtimestamp(made / 1000, UTC) if isinstance(made, int) else datetime.max.replace(tzinfo=UTC)
+    made = whole(task, "created_at")
+    try:
+        return _NEWEST if made is None else datetime.fromtimestamp(made / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return _NEWEST
 
 
-def _failure(body: Mapping[str, Any], word: str) -> ProviderError:
+def _failure(body: Mapping[str, Any], said: str) -> ProviderError:
     """Of a task: `type` is one of four, `code` tells more where there is more."""
-    error = body.get("task_error") or {}
-    code, message = str(error.get("code") or error.get("type") or word), shown(error.get("message"))
-    kind = _KINDS_OF_ERROR.get(str(error.get("type")), ErrorCode.PROVIDER_ERROR)
+    error = member(body, "task_error")
+    code, message = text(error, "code") or text(error, "type") or said, shown(error.get("message"))
+    kind = _KINDS_OF_ERROR.get(text(error, "type"), ErrorCode.PROVIDER_ERROR)
     if _POLICY.search(f"{code} {message}"):
         kind = ErrorCode.CONTENT_POLICY
-    return ProviderError(kind, message or f"the task ended as {word}", provider_code=code)
+    return ProviderError(kind, message or f"the task ended as {said}", provider_code=code)
 
 
 def _refusal(answer: Answer) -> ProviderError:

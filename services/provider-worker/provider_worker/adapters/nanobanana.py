@@ -25,6 +25,7 @@ from provider_worker.adapters.interface import (
     Status,
     WebhookEvent,
 )
+from provider_worker.adapters.reading import member, percent, text, whole, word
 from provider_worker.adapters.signatures import json_object, unsigned
 from provider_worker.adapters.wire import Answer, shown, status_error
 
@@ -91,8 +92,8 @@ class NanoBanana(HttpAdapter):
         if not answer.ok:
             raise _refusal(answer)
         body = answer.json()
-        if body.get("status") in {"completed", "failed"}:
-            return self._status(body)
+        if word(body, "status") in {"completed", "failed"}:
+            return self._status(body, text(body, "generation_id"))
         # Whatever it calls the state: it has the job now.
         return JobRef(self.name, self._taken(body, "generation_id"))
 
@@ -100,7 +101,7 @@ class NanoBanana(HttpAdapter):
         answer = await self._wire.ask("GET", "/status", params={"generation_id": ref.external_id})
         if not answer.ok:
             raise _refusal(answer)
-        return self._status(answer.json())
+        return self._status(answer.json(), ref.external_id)
 
     async def find(self, req: GenerationRequest, plan: Mapping[str, Any], since: datetime) -> JobRef | None:
         answer = await self._wire.ask("GET", "/status", params={"reference_id": req.request_id})
@@ -113,47 +114,45 @@ class NanoBanana(HttpAdapter):
     async def parse_webhook(self, headers: Mapping[str, str], body: bytes, received_at: datetime) -> WebhookEvent:
         """The body is the one of `GET /status`."""
         said = json_object(body)
-        found, reference = said.get("generation_id"), said.get("reference_id")
-        ref = JobRef(self.name, str(found)) if found else None
-        return replace(unsigned(body), ref=ref, reference=str(reference) if reference else None)
+        found, reference = text(said, "generation_id"), text(said, "reference_id")
+        ref = JobRef(self.name, found) if found else None
+        return replace(unsigned(body), ref=ref, reference=reference or None)
 
-    def _status(self, body: Mapping[str, Any]) -> Status:
-        word, external_id = str(body.get("status")), str(body.get("generation_id") or "")
-        state: Any = _STATES.get(word)
+    def _status(self, body: Any, external_id: str) -> Status:
+        said = word(body, "status")
+        state: Any = _STATES.get(said)
         if state is None:
-            raise self._unknown_state(word)
-        cost = self._cost(body)
+            raise self._unknown_state(said)
+        cost, address = self._cost(body), text(body, "image_url")
         if state == "failed":
-            return Status("failed", external_id, error=self._failure(body), cost=cost, raw_state=word)
+            return Status("failed", external_id, error=self._failure(body), cost=cost, raw_state=said)
         if state != "succeeded":
-            return Status(state, external_id, progress=body.get("progress"), raw_state=word)
-        if not body.get("image_url"):
-            return Status("failed", external_id, error=self._no_media(), cost=cost, raw_state=word)
-        picture = Artifact("image/png", url=str(body["image_url"]), meta={"seed": body.get("seed")})
-        return Status("succeeded", external_id, progress=100, artifacts=(picture,), cost=cost, raw_state=word)
+            return Status(state, external_id, progress=percent(body, "progress"), raw_state=said)
+        if not address:
+            return Status("failed", external_id, error=self._no_media(), cost=cost, raw_state=said)
+        picture = Artifact("image/png", url=address, meta={"seed": whole(body, "seed")})
+        return Status("succeeded", external_id, progress=100, artifacts=(picture,), cost=cost, raw_state=said)
 
-    def _cost(self, body: Mapping[str, Any]) -> Cost | None:
-        cost = body.get("cost")
-        if not isinstance(cost, dict) or not isinstance(cost.get("amount_micros"), int):
-            return None
-        return Cost(cost["amount_micros"], str(cost.get("currency")), "reported", {"image": 1})
+    def _cost(self, body: Any) -> Cost | None:
+        cost = member(body, "cost")
+        micros = whole(cost, "amount_micros")
+        return None if micros is None else Cost(micros, text(cost, "currency"), "reported", {"image": 1})
 
-    def _failure(self, body: Mapping[str, Any]) -> ProviderError:
-        error = body.get("error") or {}
-        code = _CODES.get(str(error.get("code")), ErrorCode.PROVIDER_ERROR)
-        return ProviderError(
-            code, shown(error.get("message")) or "the generation failed", provider_code=error.get("code")
-        )
+    def _failure(self, body: Any) -> ProviderError:
+        error = member(body, "error")
+        said = text(error, "code")
+        code = _CODES.get(said, ErrorCode.PROVIDER_ERROR)
+        message = shown(error.get("message")) or "the generation failed"
+        return ProviderError(code, message, provider_code=said or None)
 
 
 def _refusal(answer: Answer) -> ProviderError:
     """What `{"error": {"code", "message"}}` means."""
-    body = answer.json_or_none()
-    error = body.get("error") if isinstance(body, dict) else None
-    if not isinstance(error, dict):
+    error = member(answer.json_or_none(), "error")
+    if not error:
         return status_error(answer, own=False)
-    found = status_error(answer, shown(error.get("message")), provider_code=str(error.get("code") or "") or None)
-    code = _CODES.get(str(error.get("code")))
+    found = status_error(answer, shown(error.get("message")), provider_code=text(error, "code") or None)
+    code = _CODES.get(text(error, "code"))
     if code is not None:
         found.code, found.scope = code, "account" if code in _OF_THE_ACCOUNT else found.scope
     return found

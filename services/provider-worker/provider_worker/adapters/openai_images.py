@@ -22,6 +22,7 @@ from provider_worker.adapters.interface import (
     ProviderError,
     Status,
 )
+from provider_worker.adapters.reading import member, members, text, whole
 from provider_worker.adapters.sizes import nearest
 from provider_worker.adapters.wire import Answer, shown, status_error
 
@@ -86,9 +87,9 @@ class OpenAIImages(HttpAdapter):
         )
         if not answer.ok:
             raise _refusal(answer)
-        body = answer.json()
-        cost, external_id = self._cost(req, plan, body.get("usage") or {}), answer.headers.get("x-request-id", "")
-        pictures = [found["b64_json"] for found in body.get("data") or [] if found.get("b64_json")]
+        body, external_id = answer.json(), answer.headers.get("x-request-id", "")
+        pictures = [found["b64_json"] for found in members(body, "data") if found.get("b64_json")]
+        cost = self._paid(lambda: self._cost(plan, member(body, "usage")), lambda: self.estimate(req))
         try:
             data = decoded(pictures[0], self.name) if pictures else None
         except ProviderError as error:
@@ -98,12 +99,12 @@ class OpenAIImages(HttpAdapter):
         picture = Artifact(f"image/{plan['output_format']}", data=data)
         return Status("succeeded", external_id, progress=100, artifacts=(picture,), cost=cost)
 
-    def _cost(self, req: GenerationRequest, plan: Mapping[str, Any], usage: Mapping[str, Any]) -> Cost:
+    def _cost(self, plan: Mapping[str, Any], usage: Mapping[str, Any]) -> Cost | None:
         """By tokens, where the route file knows their price and the answer their number."""
-        read, written = int(usage.get("input_tokens") or 0), int(usage.get("output_tokens") or 0)
-        micros = self._config.prices.of_tokens(read, written, **self._facts(plan))
+        read, written = whole(usage, "input_tokens"), whole(usage, "output_tokens")
+        micros = self._config.prices.of_tokens(read or 0, written or 0, **self._facts(plan))
         if micros is None or not (read and written):
-            return self.estimate(req)
+            return None
         return self._usd(micros, "priced_from_usage", input_tokens=read, output_tokens=written)
 
     def _facts(self, plan: Mapping[str, Any]) -> dict[str, str]:
@@ -112,11 +113,10 @@ class OpenAIImages(HttpAdapter):
 
 def _refusal(answer: Answer) -> ProviderError:
     """What `{"error": {"code", "type", "message"}}` means."""
-    body = answer.json_or_none()
-    error = body.get("error") if isinstance(body, dict) else None
-    if not isinstance(error, dict):
+    error = member(answer.json_or_none(), "error")
+    if not error:
         return status_error(answer, own=False)
-    code, kind = str(error.get("code") or ""), str(error.get("type") or "")
+    code, kind = text(error, "code"), text(error, "type")
     found = status_error(
         answer,
         shown(error.get("message")),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from provider_worker.adapters.config import ProviderConfig
@@ -27,6 +28,7 @@ from provider_worker.adapters.interface import (
     Status,
     WebhookEvent,
 )
+from provider_worker.adapters.reading import text, word
 from provider_worker.adapters.signatures import Keys, check_standard, json_object
 from provider_worker.adapters.wire import Answer, shown, status_error
 
@@ -107,14 +109,15 @@ class Replicate(HttpAdapter):
         if not answer.ok:
             raise _refusal(answer)
         body = answer.json()
-        word = str(body.get("status"))
-        state: Any = _STATES.get(word)
+        said = word(body, "status")
+        state: Any = _STATES.get(said)
         if state is None:
-            raise self._unknown_state(word)
+            raise self._unknown_state(said)
         if state in {"failed", "cancelled"}:
-            return Status(state, ref.external_id, error=self._failure(body, word), raw_state=word)
+            cost = self._stopped(body) if state == "cancelled" else None
+            return Status(state, ref.external_id, error=self._failure(body, said), cost=cost, raw_state=said)
         if state != "succeeded":
-            return Status(state, ref.external_id, raw_state=word)
+            return Status(state, ref.external_id, raw_state=said)
         return self._made(ref.external_id, body)
 
     async def find(self, req: GenerationRequest, plan: Mapping[str, Any], since: datetime) -> JobRef | None:
@@ -133,14 +136,13 @@ class Replicate(HttpAdapter):
     async def cancel(self, ref: JobRef) -> bool:
         """What had ended is answered like what is stopped, but for its state."""
         answer = await self._wire.ask("POST", f"/v1/predictions/{ref.external_id}/cancel")
-        body = answer.json_or_none()
-        return answer.ok and isinstance(body, dict) and _STATES.get(str(body.get("status"))) == "cancelled"
+        return answer.ok and _STATES.get(word(answer.json_or_none(), "status")) == "cancelled"
 
     async def parse_webhook(self, headers: Mapping[str, str], body: bytes, received_at: datetime) -> WebhookEvent:
         """The body is the prediction."""
         delivery = await self._secret.checked(lambda secret: check_standard(headers, body, secret, received_at))
-        found = json_object(body).get("id")
-        return WebhookEvent(delivery, JobRef(self.name, str(found)) if found else None, verified=True)
+        found = text(json_object(body), "id")
+        return WebhookEvent(delivery, JobRef(self.name, found) if found else None, verified=True)
 
     async def _signing_secret(self) -> str:
         answer = await self._wire.ask("GET", "/v1/webhooks/default/secret")
@@ -161,21 +163,32 @@ class Replicate(HttpAdapter):
             if not answer.ok:
                 raise _refusal(answer)
             body = answer.json()
-            for prediction in body.get("results") or ():
+            found = body.get("results") if isinstance(body, dict) else None
+            if not isinstance(found, list) or not all(isinstance(prediction, dict) for prediction in found):
+                raise ProviderError(ErrorCode.PROVIDER_ERROR, f"{self.name} answered with no list of predictions")
+            for prediction in found:
                 if _moment(prediction) < since:
                     return
                 yield prediction
-            path = body.get("next")
+            path = text(body, "next") or None
         if path is not None:
             raise ProviderError(ErrorCode.TEMPORARY, f"{self.name} has too many jobs to look through")
 
-    def _made(self, external_id: str, body: Mapping[str, Any]) -> Status:
-        cost = self._usd(self._config.prices.of("image", model=self._config.model), "priced_from_usage", image=1)
+    def _made(self, external_id: str, body: Any) -> Status:
+        price = partial(self._config.prices.of, "image", model=self._config.model)
+        cost = self._paid(lambda: self._usd(price(), "priced_from_usage", image=1))
         address = next(_addresses(body.get("output")), None)
         if address is None:
             return Status("failed", external_id, error=self._no_media(), cost=cost, raw_state="succeeded")
         picture = Artifact("image/png", url=address)
         return Status("succeeded", external_id, progress=100, artifacts=(picture,), cost=cost, raw_state="succeeded")
+
+    def _stopped(self, body: Mapping[str, Any]) -> Cost | None:
+        """What had begun is paid for, up to what a result costs; None where it is not said whether it had."""
+        if "started_at" not in body:
+            return None
+        price = self._config.prices.of("image", model=self._config.model)
+        return self._usd(price if body["started_at"] else 0, "estimated", image=1)
 
     def _failure(self, body: Mapping[str, Any], word: str) -> ProviderError:
         message = shown(body.get("error")) or f"the prediction ended as {word}"
@@ -202,8 +215,9 @@ def _refusal(answer: Answer) -> ProviderError:
     body = answer.json_or_none()
     if not isinstance(body, dict) or not {"detail", "title"} & body.keys():
         return status_error(answer, own=False)
-    detail = str(body.get("detail") or body.get("title"))
-    found = status_error(answer, shown(detail), provider_code=str(body.get("title") or "") or None)
+    title = text(body, "title")
+    detail = text(body, "detail") or title
+    found = status_error(answer, shown(detail), provider_code=title or None)
     if (match := _RESETS.search(detail)) and found.retry_after is None:
         found.retry_after = float(match[1])
     return found

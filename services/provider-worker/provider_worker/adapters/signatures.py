@@ -20,6 +20,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from provider_worker.adapters.interface import WebhookEvent, WebhookRefused
+from provider_worker.adapters.reading import members, text
 
 K = TypeVar("K")
 
@@ -39,7 +40,7 @@ def json_object(body: bytes) -> Mapping[str, Any]:
     """The body's JSON object; raises `WebhookRefused` where it is none."""
     try:
         found = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WebhookRefused("malformed") from error
     if not isinstance(found, dict):
         raise WebhookRefused("malformed")
@@ -81,7 +82,7 @@ def check_kie(headers: Mapping[str, str], task_id: str, key: str, received_at: d
     """kie.ai: an HMAC over task and timestamp. It does not cover the body, which stays a hint."""
     stamp, given = _headers(headers, "x-webhook-timestamp", "x-webhook-signature")
     _check_age(stamp, received_at, TOLERANCE)
-    if not _same(_b64(hmac.digest(key.encode(), f"{task_id}.{stamp}".encode(), "sha256")), given):
+    if not _same(_b64(hmac.digest(key.encode(), f"{task_id}.{stamp}".encode(errors="replace"), "sha256")), given):
         raise WebhookRefused("bad_signature")
 
 
@@ -99,8 +100,7 @@ def check_elevenlabs(headers: Mapping[str, str], body: bytes, secret: str, recei
 
 def keys_of(jwks: Any) -> list[Ed25519PublicKey]:
     """The Ed25519 keys of a key set (RFC 8037); others are passed over. Raises `ValueError` where there is none."""
-    entries = jwks.get("keys") if isinstance(jwks, dict) else None
-    found = [_key(entry) for entry in entries or () if isinstance(entry, dict) and entry.get("crv") == "Ed25519"]
+    found = [_key(entry) for entry in members(jwks, "keys") if entry.get("crv") == "Ed25519"]
     if not found:
         raise ValueError("the key set has no Ed25519 key")
     return found
@@ -148,7 +148,7 @@ def _check_age(stamp: str, received_at: datetime, tolerance: timedelta) -> None:
 
 
 def _same(expected: str, given: str) -> bool:
-    return hmac.compare_digest(expected.encode(), given.encode())
+    return hmac.compare_digest(expected.encode(), given.encode(errors="replace"))
 
 
 def _b64(raw: bytes) -> str:
@@ -156,8 +156,8 @@ def _b64(raw: bytes) -> str:
 
 
 def _key(entry: Mapping[str, Any]) -> Ed25519PublicKey:
-    text = str(entry.get("x", ""))
-    return Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    encoded = text(entry, "x")
+    return Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
 
 
 def _verifies(key: Ed25519PublicKey, signature: bytes, message: bytes) -> bool:

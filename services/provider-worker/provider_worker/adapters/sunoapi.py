@@ -7,10 +7,12 @@ there; the callback's address brings a lost job back.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from provider_worker.adapters.config import ProviderConfig
@@ -31,6 +33,7 @@ from provider_worker.adapters.interface import (
     Status,
     WebhookEvent,
 )
+from provider_worker.adapters.reading import member, members, number, text, whole, word
 from provider_worker.adapters.signatures import check_kie, json_object, unsigned
 from provider_worker.adapters.wire import Answer, shown, status_error
 
@@ -105,68 +108,74 @@ class Suno(HttpAdapter):
 
     async def submit(self, req: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
         answer = await self._wire.submit("POST", "/api/v1/generate", json=dict(plan))
-        data = _data(answer)
-        if not data.get("taskId"):
-            raise _unclear(answer, "a task")
-        return JobRef(self.name, str(data["taskId"]), {"seconds": req.duration_s})
+        return JobRef(self.name, self._taken(_data(answer), "taskId"), {"seconds": req.duration_s})
 
     async def parse_webhook(self, headers: Mapping[str, str], body: bytes, received_at: datetime) -> WebhookEvent:
         """One for each stage. sunoapi.org signs nothing, kie.ai what does not cover the body: either is a hint."""
-        data = json_object(body).get("data")
-        found = (data.get("task_id") or data.get("taskId")) if isinstance(data, dict) else None
+        data = member(json_object(body), "data")
+        found = text(data, "task_id") or text(data, "taskId")
         if self._webhook_key:
-            check_kie(headers, str(found or ""), self._webhook_key, received_at)
-        return replace(unsigned(body), ref=JobRef(self.name, str(found)) if found else None)
+            check_kie(headers, found, self._webhook_key, received_at)
+        return replace(unsigned(body), ref=JobRef(self.name, found) if found else None)
 
     async def poll(self, ref: JobRef) -> Status:
         data = _data(await self._wire.ask("GET", "/api/v1/generate/record-info", params={"taskId": ref.external_id}))
-        word = str(data.get("status"))
-        state: Any = _STATES.get(word)
+        said = word(data, "status")
+        state: Any = _STATES.get(said)
         if state is None:
-            raise self._unknown_state(word)
+            raise self._unknown_state(said)
         if state == "failed":
-            code = ErrorCode.CONTENT_POLICY if word == "SENSITIVE_WORD_ERROR" else ErrorCode.PROVIDER_ERROR
+            code = ErrorCode.CONTENT_POLICY if said == "SENSITIVE_WORD_ERROR" else ErrorCode.PROVIDER_ERROR
             error = ProviderError(
-                code, shown(data.get("errorMessage")) or f"the task ended as {word}", provider_code=word
+                code, shown(data.get("errorMessage")) or f"the task ended as {said}", provider_code=said
             )
-            return Status("failed", ref.external_id, error=error, raw_state=word)
-        tracks = [track for track in (data.get("response") or {}).get("sunoData") or () if track.get("audioUrl")]
-        if word == "CALLBACK_EXCEPTION" and not tracks:
+            return Status("failed", ref.external_id, error=error, raw_state=said)
+        tracks = [track for track in members(_response(data), "sunoData") if text(track, "audioUrl")]
+        if said == "CALLBACK_EXCEPTION" and not tracks:
             state = "running"
         if state != "succeeded":
-            return Status(state, ref.external_id, progress=_PROGRESS.get(word), raw_state=word)
-        return self._made(ref, tracks, word)
+            return Status(state, ref.external_id, progress=_PROGRESS.get(said), raw_state=said)
+        return self._made(ref, tracks, said)
 
-    def _made(self, ref: JobRef, tracks: list[Mapping[str, Any]], word: str) -> Status:
-        cost = self._usd(
-            self._config.prices.of("generation", model=self._config.model), "priced_from_usage", generation=1
-        )
+    def _made(self, ref: JobRef, tracks: list[Mapping[str, Any]], said: str) -> Status:
+        price = partial(self._config.prices.of, "generation", model=self._config.model)
+        cost = self._paid(lambda: self._usd(price(), "priced_from_usage", generation=1))
         if not tracks:
-            error = self._no_media(f"ended as {word} without a track")
-            return Status("failed", ref.external_id, error=error, cost=cost, raw_state=word)
+            error = self._no_media(f"ended as {said} without a track")
+            return Status("failed", ref.external_id, error=error, cost=cost, raw_state=said)
         # Of a job that a callback brought back the asked length is not known: what is too long can still be cut.
         wanted = float(ref.data.get("seconds") or LENGTH.longest)
-        tracks.sort(key=lambda track: abs(float(track.get("duration") or 0) - wanted))
+        tracks.sort(key=lambda track: abs((number(track, "duration") or 0.0) - wanted))
         first, *others = [
-            Artifact("audio/mpeg", url=str(track["audioUrl"]), meta={"duration_s": track.get("duration")})
+            Artifact("audio/mpeg", url=text(track, "audioUrl"), meta={"duration_s": number(track, "duration")})
             for track in tracks
         ]
         variants = [Artifact(other.mime, url=other.url, role="variant", meta=other.meta) for other in others]
         return Status(
-            "succeeded", ref.external_id, progress=100, artifacts=(first, *variants), cost=cost, raw_state=word
+            "succeeded", ref.external_id, progress=100, artifacts=(first, *variants), cost=cost, raw_state=said
         )
+
+
+def _response(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An object, or its text: gateways give either."""
+    inner = data.get("response")
+    try:
+        found = json.loads(inner) if isinstance(inner, str) else inner
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 def _data(answer: Answer) -> Mapping[str, Any]:
     """`data` of a body whose own code is 200; raises what the code means."""
     body = answer.json_or_none()
-    if not isinstance(body, dict) or not isinstance(body.get("code"), int):
+    code = whole(body, "code")
+    if code is None:
         raise _unclear(answer, "a code") if answer.ok else status_error(answer, own=False)
-    code = int(body["code"])
     if code == 200:
         if not isinstance(body.get("data"), dict):
             raise _unclear(answer, "data")
-        return dict(body["data"])
+        return member(body, "data")
     found = status_error(answer, shown(body.get("msg")), provider_code=str(code))
     found.code, found.scope = _BODY_CODES.get(code, (ErrorCode.PROVIDER_ERROR, "request"))
     raise found

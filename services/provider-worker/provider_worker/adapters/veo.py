@@ -23,8 +23,6 @@ from provider_worker.adapters.google_videos import (
     failed,
     file_of,
     frame,
-    member,
-    members,
     refused,
     seconds_of,
     shape_of,
@@ -43,6 +41,7 @@ from provider_worker.adapters.interface import (
     ProviderError,
     Status,
 )
+from provider_worker.adapters.reading import member, members, text, word
 from provider_worker.adapters.wire import shown
 
 LENGTHS = (4, 6, 8)
@@ -104,21 +103,21 @@ class Veo(HttpAdapter):
         body = answer.json()
         done = body.get("done", False) if isinstance(body, dict) else body
         if not isinstance(done, bool):
-            raise self._unknown_state(str(done))
+            raise self._unknown_state(word(body, "done"))
         if not done:
             return Status("running", ref.external_id, raw_state="running")
         if error := member(body, "error"):
             message = shown(error.get("message")) or "the operation failed"
-            return self._lost(ref, failed(message, error.get("code")))
+            return self._lost(ref, failed(message, text(error, "code")))
         return self._ended(ref, member(member(body, "response"), "generateVideoResponse"))
 
     def _ended(self, ref: JobRef, response: Mapping[str, Any]) -> Status:
         samples = members(response, "generatedSamples")
         if not samples:
             reasons = response.get("raiMediaFilteredReasons")
-            words = shown("; ".join(map(str, reasons))) if isinstance(reasons, list) else ""
+            words = shown("; ".join(map(shown, reasons))) if isinstance(reasons, list) else ""
             return self._lost(ref, refused(words or f"{self.name} made no video of it", "raiMediaFiltered"))
-        cost = self._cost(ref)
+        cost = self._paid(lambda: self._cost(ref))
         try:
             artifact = self._artifact(member(samples[0], "video"))
         except ProviderError as error:
@@ -127,10 +126,10 @@ class Veo(HttpAdapter):
 
     def _artifact(self, video: Mapping[str, Any]) -> Artifact:
         if inline := video.get("encodedVideo"):
-            return Artifact(str(video.get("encoding") or "video/mp4"), data=decoded(inline, self.name))
-        if not video.get("uri"):
+            return Artifact(text(video, "encoding") or "video/mp4", data=decoded(inline, self.name))
+        if not text(video, "uri"):
             raise self._no_media("is done without a video")
-        return file_of(str(video["uri"]), "video/mp4", self._config.base_url)
+        return file_of(text(video, "uri"), "video/mp4", self._config.base_url)
 
     def _lost(self, ref: JobRef, error: ProviderError) -> Status:
         return Status("failed", ref.external_id, error=error, raw_state="done")

@@ -61,7 +61,7 @@ class Answer:
         """The body; raises `ProviderError` where it is no JSON, with an unknown outcome for a submit."""
         try:
             return json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ProviderError(
                 ErrorCode.PROVIDER_ERROR,
                 f"{self.provider} answered {self.status} with something that is no JSON",
@@ -72,7 +72,7 @@ class Answer:
     def json_or_none(self) -> Any:
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 
@@ -119,6 +119,9 @@ class Wire:
             raise ProviderError(ErrorCode.INVALID_REQUEST, error.reason, outcome=Outcome.NOT_SENT) from error
         except _NEVER_SENT as error:
             raise self._broken(error, Outcome.NOT_SENT) from error
+        except UnicodeError as error:
+            message = f"{self.provider} named an address that is none"
+            raise ProviderError(ErrorCode.PROVIDER_ERROR, message, outcome=Outcome.NOT_SENT) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._broken(error, Outcome.UNKNOWN if submitting else Outcome.REJECTED) from error
         return Answer(self.provider, response.status_code, response.headers, body, submitting)
@@ -200,7 +203,7 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
         return seconds
     try:
         moment = parsedate_to_datetime(text or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -216,8 +219,8 @@ def _number(text: str | None) -> float | None:
 
 
 def shown(message: Any) -> str:
-    """A provider's message, short and on one line: it may repeat a prompt."""
-    text = " ".join(str(message or "").split())
+    """A provider's message, short and on one line: it may repeat a prompt. What is no text says nothing."""
+    text = "" if isinstance(message, dict | list) else " ".join(str(message or "").split())
     return text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + "…"
 
 

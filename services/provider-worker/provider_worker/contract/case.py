@@ -27,11 +27,15 @@ VIDEO = {
 SONG = {**MUSIC, "duration_s": 60.0}
 
 
-class StandIn(Protocol):
-    """What the suite asks of a simulator: the fixture `simulator` gives one that is empty, with work of no time."""
+class Place(Protocol):
+    """Where a provider, or what stands in for it, is reached."""
 
     @property
     def url(self) -> str: ...
+
+
+class StandIn(Place, Protocol):
+    """What the suite asks of a simulator: the fixture `simulator` gives one that is empty, with work of no time."""
 
     def post(self, what: str, **body: Any) -> Any: ...
 
@@ -55,7 +59,7 @@ class Case:
     shows_links: bool = True
     options: dict[str, Any] = field(default_factory=dict)
 
-    def config(self, simulator: StandIn, key: str | None = None) -> ProviderConfig:
+    def config(self, simulator: Place, key: str | None = None) -> ProviderConfig:
         return ProviderConfig(
             name=self.name,
             model=self.model,

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -28,13 +29,15 @@ from provider_worker.adapters.interface import (
     ProviderError,
     Status,
 )
-from provider_worker.contract.case import Case, StandIn
+from provider_worker.contract.between import between, odd_callbacks, oddities
+from provider_worker.contract.case import Case, Place, StandIn
+from provider_worker.contract.sound import Ask, essence, fault_of, told
 
 WAIT_S = 20.0
 
 
 @asynccontextmanager
-async def adapter(case: Case, simulator: StandIn, key: str | None = None) -> AsyncIterator[ProviderAdapter]:
+async def adapter(case: Case, simulator: Place, key: str | None = None) -> AsyncIterator[ProviderAdapter]:
     made = case.make(case.config(simulator, key))
     try:
         yield made
@@ -335,3 +338,60 @@ async def test_a_job_that_has_ended_is_not_said_to_be_stopped(case: Case, simula
         ref = found if isinstance(found, JobRef) else JobRef(made.name, found.external_id)
         assert (await ended(made, found)).state == "succeeded"
         assert not await made.cancel(ref)
+
+
+AT_WORK: Mapping[str, Mapping[str, list[float]]] = {
+    "poll at work": {"queued_s": [0, 0], "running_s": [60, 60]},
+    "cancel": {"queued_s": [60, 60]},
+}
+PAID = {"submit", "poll"}
+"""Questions whose answer has what was paid for."""
+QUESTIONS = ["submit", "refusal", "poll", "poll at work", "find", "cancel"]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+async def test_of_whatever_stands_in_an_answer_something_is_made_or_an_error_is_told(
+    case: Case, simulator: StandIn, question: str
+) -> None:
+    """And what stands beside a result, such as its cost, never takes it away."""
+    if not case.sync:
+        simulator.post("settings", **AT_WORK.get(question, {}))
+    wrong = []
+    with between(simulator.url) as wire:
+        async with adapter(case, wire) as made:
+            request = wish(case, *(["policy:input"] if question == "refusal" else []))
+            ask = await asked(made, request, question)
+            if ask is None:
+                return
+            wire.heard.clear()
+            good = await told(ask)
+            for odd in oddities(wire.heard.copy()):
+                wire.answer(odd.replies)
+                found = await told(ask)
+                lost = question in PAID and odd.is_beside_the_point and essence(found) != essence(good)
+                if fault := fault_of(found) or (f"{found} in place of {good}" if lost else None):
+                    wrong.append(f"{'.'.join(map(str, odd.place)) or 'the body'} is {odd.raw[:20]}: {fault}")
+    assert not wrong, "\n".join([f"{len(wrong)} answers are not understood", *wrong[:5]])
+
+
+async def asked(made: ProviderAdapter, request: GenerationRequest, question: str) -> Ask | None:
+    """How this is asked again and again; None where there is no such question."""
+    plan = made.plan(request)
+    if question in {"submit", "refusal"}:
+        return lambda: made.submit(request, plan)
+    if question == "find":
+        await sent(made, request)
+        return lambda: made.find(request, plan, a_minute_ago())
+    found = await sent(made, request)
+    if not isinstance(found, JobRef):
+        return None
+    if question == "poll":
+        await ended(made, found)
+    return (lambda: made.cancel(found)) if question == "cancel" else (lambda: made.poll(found))
+
+
+async def test_a_callback_of_any_form_is_a_hint_or_is_refused(case: Case, simulator: StandIn) -> None:
+    async with adapter(case, simulator) as made:
+        for body in odd_callbacks():
+            found = await told(partial(made.parse_webhook, {}, body, datetime.now(UTC)))
+            assert fault_of(found) is None, body[:80]
