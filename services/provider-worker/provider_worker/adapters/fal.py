@@ -166,7 +166,7 @@ class Fal(HttpAdapter):
             error = _refusal(answer)
             if error.provider_code is None or answer.status in _OF_THE_QUESTION:
                 raise error
-            state = "cancelled" if error.provider_code == "request_cancelled" else "failed"
+            state: Any = "cancelled" if error.provider_code == "request_cancelled" else "failed"
             return Status(state, ref.external_id, error=error, raw_state="COMPLETED")
         body = answer.json()
         pictures = [found for found in members(body, "images") if text(found, "url")]
