@@ -9,6 +9,8 @@ from provider_worker.routing import NO_BILL, Failure
 from schemas.parts import Billing, ErrorCode
 
 PENDING = Billing(state="pending")
+MOST_MICROS = 2**63 - 1
+"""The largest amount a ledger can hold: a cost that is larger, or less than nothing, is not believed."""
 
 
 def failure_of(error: ProviderError, billing: Billing = NO_BILL) -> Failure:
@@ -38,7 +40,7 @@ def spent(micros: int) -> Billing:
 def billing_of(status: Status, currency: str, quoted_micros: int, spent_micros: int) -> Billing:
     """As the provider says it, with what earlier phases cost; a success that names no price costs what was quoted."""
     cost = status.cost
-    if cost is not None and cost.currency == currency:
+    if cost is not None and cost.currency == currency and 0 <= cost.amount_micros <= MOST_MICROS - spent_micros:
         return Billing(state="final", amount_micros=cost.amount_micros + spent_micros, basis=cost.basis)
     if status.state != "succeeded" or status.next_phase is not None:
         return spent(spent_micros)
