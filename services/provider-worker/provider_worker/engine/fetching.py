@@ -101,8 +101,15 @@ class Fetching:
         for number, artifact in enumerate(others, start=1):
             try:
                 yield await self._stage(task, adapter, artifact, number)
-            except (ProviderError, StorageError) as error:
-                log.warning("extra_output_not_fetched", role=artifact.role, provider=adapter.name, error=str(error))
+            except Exception as error:
+                unforeseen = None if isinstance(error, ProviderError | StorageError) else error
+                log.warning(
+                    "extra_output_not_fetched",
+                    role=artifact.role,
+                    provider=adapter.name,
+                    error=str(error),
+                    exc_info=unforeseen,
+                )
 
     async def _stage(self, task: Task, adapter: ProviderAdapter, artifact: Artifact, number: int) -> Piece:
         key = staged_key(str(task.job.tenant_id), str(task.attempt_id), number)
