@@ -70,6 +70,12 @@ CALLBACKS_REFUSED = Counter(
 CALLBACKS_SWEPT = Counter(
     "backlot_worker_callbacks_swept_total", "Callbacks deleted after their time", registry=REGISTRY
 )
+UNFORESEEN = Counter(
+    "backlot_worker_unforeseen_errors_total",
+    "Looks at a bill, redownload or callback that an error nobody foresaw broke off; they are made again",
+    ["of"],
+    registry=REGISTRY,
+)
 STORE_AWAY = Gauge("backlot_worker_object_store_away", "1 while nothing is claimed for want of it", registry=REGISTRY)
 
 

@@ -14,10 +14,12 @@ import pytest
 from chassis.ids import uuid7
 from chassis.outbox import Outbox
 from objects import ObjectMissing
-from provider_worker.adapters.interface import Artifact, ProviderError, Status
+from provider_worker.adapters.interface import Artifact, Cost, ProviderError, Status
 from provider_worker.adapters.interface import ErrorCode as ProviderCode
 from provider_worker.engine.redownloads import MOST_TRIES, NOTHING_PAID, Redownloads
+from provider_worker.metrics import UNFORESEEN
 from provider_worker.store.redownloads import RedownloadDatabase
+from provider_worker.tasks import Redownload
 from schemas.events import GenerationCompleted, GenerationFailed, GenerationSettled, JobRedownloadRequested
 from tests.worker_builders import PRICE, TENANT, TRACE, Home, Worker, envelope, home_at, said
 from tests.worker_studio import Studio, look, sent
@@ -151,6 +153,69 @@ async def test_a_provider_that_comes_back_in_time_is_not_given_up(home: Home) ->
     archive.done(artifacts=[LINK])
     [answer] = await answered(home, here)
     assert len(answer.late_outputs) == 1
+
+
+async def test_a_request_that_is_tripped_over_is_tried_again_and_answered_in_the_end(home: Home) -> None:
+    archive = Archive()
+    here, job_id = await lost(home, archive)
+    archive.done(cost=Cost(-1, "USD", "reported"))
+    await ask(here, job_id)
+    before = UNFORESEEN.labels("redownload")._value.get()
+    assert not await answered(home, here, MOST_TRIES - 1)
+    [answer] = await answered(home, here)
+    assert (answer.late_outputs, answer.billing.amount_micros) == ([], PRICE)
+    assert "an unexpected error of the worker" in answer.evidence
+    assert not await redownloads(here).step()
+    assert UNFORESEEN.labels("redownload")._value.get() == before + MOST_TRIES
+
+
+async def test_an_answer_that_cannot_be_kept_is_given_in_other_words(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, job_id = await lost(home, Archive())
+    await ask(here, job_id)
+    keep = RedownloadDatabase.answer
+
+    async def picky(self: RedownloadDatabase, asked: Redownload, event: GenerationSettled, staged: Any) -> bool:
+        if "410 Gone" in event.evidence:
+            raise ValueError(event.evidence)
+        return await keep(self, asked, event, staged)
+
+    monkeypatch.setattr(RedownloadDatabase, "answer", picky)
+    assert not await answered(home, here, MOST_TRIES - 1)
+    [answer] = await answered(home, here)
+    assert "an unexpected error of the worker" in answer.evidence
+
+
+async def test_a_database_that_is_locked_makes_no_answer(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, job_id = await lost(home, Archive())
+    await ask(here, job_id)
+
+    async def locked(*_: Any) -> bool:
+        raise TimeoutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RedownloadDatabase, "answer", locked)
+        assert not await answered(home, here, MOST_TRIES + 1)
+    [answer] = await answered(home, here)
+    assert "410 Gone" in answer.evidence
+
+
+async def test_a_request_that_is_tripped_over_hinders_no_other(home: Home) -> None:
+    archive = Archive()
+    here, job = await sent(home, archive, items=2)
+    for number in (1, 2):
+        archive.done(number)
+    await look(home, here)
+    await home.rows("UPDATE attempts SET swept_at = now()")
+    archive.done(1, cost=Cost(-1, "USD", "reported"))
+    for item in (1, 2):
+        await ask(here, job.job_id, item=item)
+    assert len(await answered(home, here)) == 1
+    [row] = await home.rows(
+        "SELECT next_at < now() + interval '1 minute' AS soon FROM redownloads WHERE tries = 1 AND next_at IS NOT NULL"
+    )
+    assert row.soon
 
 
 async def test_a_request_that_is_heard_twice_is_answered_once_and_a_further_one_for_itself(home: Home) -> None:

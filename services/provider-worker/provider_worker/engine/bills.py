@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from dataclasses import dataclass
 
+from chassis.errors import Transient
 from chassis.telemetry import get_logger
 from provider_worker import metrics, says
 from provider_worker.adapters.interface import ProviderError
 from provider_worker.engine.attempts import facts
 from provider_worker.engine.endings import outputs
 from provider_worker.engine.failures import spent
-from provider_worker.engine.fetching import Delivery, StoreAway
+from provider_worker.engine.fetching import Delivery
 from provider_worker.engine.ports import Finisher, Refused, TaskStore
 from provider_worker.engine.production import Production, Undelivered
+from provider_worker.engine.side_by_side import side_by_side
 from provider_worker.routing import Failure
 from provider_worker.tasks import OpenBill, Staged
 from schemas.parts import Billing, Output
@@ -21,8 +24,9 @@ from schemas.parts import Billing, Output
 log = get_logger()
 
 MOST = 20
-AGAIN_S = 60.0
-"""A lookup whose process died is made again after this."""
+AGAIN_S, LONGEST_S = 600.0, 540.0
+"""A lookup whose process died is made again after the first of these, and is broken off before that: each new one
+fences the one before, and both would stage under one key."""
 LONGEST_WAIT_S = 600.0
 HOPELESS_AFTER_S = 24 * 3600.0
 """No provider keeps a job at work so long: an operator has to ask it in another way."""
@@ -48,7 +52,7 @@ class Bills:
     async def step(self) -> bool:
         """Looks up what is due; True when there was something."""
         bills = await self.store.open_bills(MOST, AGAIN_S)
-        await asyncio.gather(*(self._settle(bill) for bill in bills))
+        await side_by_side(self._look_at(bill) for bill in bills)
         return bool(bills)
 
     async def count(self) -> bool:
@@ -59,6 +63,15 @@ class Bills:
             metrics.OPEN_BILLS.labels(group.provider, group.code, str(group.needs_operator).lower()).set(group.bills)
         metrics.OLDEST_BILL.set(max((group.oldest_s for group in counted), default=0.0))
         return False
+
+    async def _look_at(self, bill: OpenBill) -> None:
+        try:
+            await self._settle(bill)
+        except Exception as error:
+            metrics.UNFORESEEN.labels("bill").inc()
+            words = self.production.told("".join(traceback.format_exception(error)), bill.task)
+            log.error("bill_unexpected_error", exception=words, lookups=bill.lookups, **facts(bill.task))
+            await self._later(bill, hopeless=bill.age_s >= HOPELESS_AFTER_S)
 
     async def _settle(self, bill: OpenBill) -> None:
         answer = await self._answer(bill)
@@ -85,10 +98,15 @@ class Bills:
     async def _answer(self, bill: OpenBill) -> _Answer | Undelivered | None:
         """What the provider says now; None while it says nothing final, UNTOLD where it can say nothing."""
         try:
-            found = await self.production.look_up(bill.task)
-        except (ProviderError, TimeoutError, StoreAway) as error:
-            log.warning("bill_not_found", error=str(error), lookups=bill.lookups, **facts(bill.task))
+            async with asyncio.timeout(LONGEST_S):
+                return await self._found(bill)
+        except (ProviderError, TimeoutError, Transient) as error:
+            why = str(error) or "it took too long"
+            log.warning("bill_not_found", error=why, lookups=bill.lookups, **facts(bill.task))
             return None
+
+    async def _found(self, bill: OpenBill) -> _Answer | Undelivered | None:
+        found = await self.production.look_up(bill.task)
         if found is Undelivered.UNKNOWN_THERE and bill.age_s >= self.grace_s:
             return _Answer(spent(bill.task.external.spent_micros if bill.task.external else 0), found.value)
         if isinstance(found, Undelivered):

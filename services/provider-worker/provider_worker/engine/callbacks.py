@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from chassis.database import is_transient
 from chassis.telemetry import get_logger
 from provider_worker import metrics
 from provider_worker.adapters.interface import ProviderAdapter, ProviderError, WebhookEvent, WebhookRefused
 from provider_worker.callbacks import Callback, Outcome
+from provider_worker.engine.side_by_side import side_by_side
 
 log = get_logger()
 
@@ -25,6 +27,8 @@ UNKNOWN_S = 60.0
 PATIENCE_S = 3600.0
 """So long an attempt is waited for that is being worked on, and keys that cannot be fetched."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 15.0
+LONGEST_WAIT_AFTER_ERRORS_S = 300.0
+LONGEST_NAME = 500
 FORGET_AFTER_S = 24 * 3600.0
 _MAY_PASS = {Outcome.UNKNOWN_JOB: UNKNOWN_S, Outcome.BUSY: PATIENCE_S}
 
@@ -58,9 +62,7 @@ class Callbacks:
     async def step(self) -> bool:
         """Looks at what is due."""
         callbacks = await self.store.due(MOST, AGAIN_S)
-        told = await asyncio.gather(*(self._handle(callback) for callback in callbacks))
-        if any(told):
-            self.ready()
+        await side_by_side(self._look_at(callback) for callback in callbacks)
         return bool(callbacks)
 
     async def sweep(self) -> bool:
@@ -68,6 +70,19 @@ class Callbacks:
         forgotten = await self.store.forget(FORGET_AFTER_S)
         metrics.CALLBACKS_SWEPT.inc(forgotten)
         return bool(forgotten)
+
+    async def _look_at(self, callback: Callback) -> None:
+        try:
+            if await self._handle(callback):
+                self.ready()
+        except Exception as error:
+            metrics.UNFORESEEN.labels("callback").inc()
+            log.error("callback_unexpected_error", tries=callback.tries, exc_info=error, **_facts(callback))
+            # A database that is away says nothing about the callback.
+            if callback.age_s < PATIENCE_S or is_transient(error):
+                await self._postpone(callback, LONGEST_WAIT_AFTER_ERRORS_S)
+            else:
+                await self._refuse(callback, "malformed")
 
     async def _handle(self, callback: Callback) -> bool:
         """Whether a provider is to be asked now."""
@@ -93,12 +108,15 @@ class Callbacks:
         if adapter is None:
             raise WebhookRefused("no_provider")
         try:
-            return await adapter.parse_webhook(callback.headers, callback.body, callback.received_at)
+            event = await adapter.parse_webhook(callback.headers, callback.body, callback.received_at)
         except (WebhookRefused, ProviderError):
             raise
         except Exception as error:
             log.error("callback_not_understood", provider=callback.provider, exc_info=error)
             raise WebhookRefused("malformed") from error
+        if not all(map(_is_name, (event.delivery_id, event.ref.external_id if event.ref else ""))):
+            raise WebhookRefused("malformed")
+        return event
 
     async def _refuse(self, callback: Callback, reason: str) -> None:
         await self.store.close(callback, Outcome.REFUSED)
@@ -112,14 +130,19 @@ class Callbacks:
         else:
             await self._refuse(callback, "no_keys")
 
-    async def _postpone(self, callback: Callback) -> None:
-        await self.store.postpone(callback, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(callback.tries - 1, 10)))
+    async def _postpone(self, callback: Callback, longest: float = LONGEST_WAIT_S) -> None:
+        await self.store.postpone(callback, min(longest, FIRST_WAIT_S * 2.0 ** min(callback.tries - 1, 12)))
 
     def _note(self, callback: Callback, event: WebhookEvent, outcome: Outcome) -> None:
         signature = "verified" if event.verified else "unsigned"
         metrics.CALLBACKS.labels(callback.provider, signature, outcome.value).inc()
         external_id = event.ref.external_id[:200] if event.ref else None
         log.info("callback_applied", outcome=outcome.value, external_id=external_id, **_facts(callback))
+
+
+def _is_name(text: str) -> bool:
+    """Whether a table and its index can keep it."""
+    return len(text) <= LONGEST_NAME and "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def _facts(callback: Callback) -> dict[str, str | None]:

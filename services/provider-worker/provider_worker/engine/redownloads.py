@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from chassis.database import is_transient
 from chassis.errors import Transient
 from chassis.telemetry import get_logger
 from objects import StorageError
@@ -16,6 +18,7 @@ from provider_worker.engine.attempts import facts
 from provider_worker.engine.endings import outputs
 from provider_worker.engine.ports import Finisher, Refused
 from provider_worker.engine.production import Production, Undelivered
+from provider_worker.engine.side_by_side import side_by_side
 from provider_worker.routing import RETRYABLE, Failure
 from provider_worker.tasks import PaidAttempt, Redownload, Staged
 from schemas.events import GenerationSettled
@@ -25,7 +28,7 @@ log = get_logger()
 
 MOST = 20
 MOST_TRIES = 4
-FIRST_WAIT_S = 5.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 300.0
 AGAIN_S, LONGEST_S = 600.0, 540.0
 """A try whose process died is made again after the first of these, and is broken off before that: two of them at once
 would stage over each other."""
@@ -33,6 +36,7 @@ would stage over each other."""
 NOTHING_PAID = "no paid result of this item is known"
 _LOST = "the paid result could not be had again"
 _GONE = "the provider no longer has the result"
+_OURS = "an unexpected error of the worker"
 
 
 class RedownloadStore(Protocol):
@@ -71,27 +75,44 @@ class Redownloads:
     async def step(self) -> bool:
         """Tries what is due; True when there was something."""
         found = await self.store.due(MOST, AGAIN_S)
-        await asyncio.gather(*(self._try(asked) for asked in found))
+        await side_by_side(self._try(asked) for asked in found)
         return bool(found)
 
     async def _try(self, asked: Redownload) -> None:
+        try:
+            await self._tried(asked)
+        except Exception as error:
+            self._unexpected(asked, error)
+            # A database that is away says nothing about the result.
+            if asked.paid is None or asked.tries < MOST_TRIES or is_transient(error):
+                await self._later(asked)
+            else:
+                await self._tell(asked, asked.paid, _NotHad(f"{_LOST}: {_OURS}"))
+
+    async def _tried(self, asked: Redownload) -> None:
         if asked.paid is None:
             event = says.nothing_to_fetch(asked.job_id, asked.item, asked.request, NOTHING_PAID)
             await self._answer(asked, event, None, "unknown")
             return
-        found = await self._found(asked.paid)
+        found = await self._found(asked, asked.paid)
         if isinstance(found, _NotHad) and found.passes and asked.tries < MOST_TRIES:
             log.warning("redownload_not_yet", reason=found.why, tries=asked.tries, **facts(asked.paid.task))
-            await self.store.postpone(asked, FIRST_WAIT_S * 2 ** (asked.tries - 1))
-            return
+            await self._later(asked)
+        else:
+            await self._tell(asked, asked.paid, found)
+
+    async def _later(self, asked: Redownload) -> None:
+        await self.store.postpone(asked, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(asked.tries - 1, 10)))
+
+    async def _tell(self, asked: Redownload, paid: PaidAttempt, found: _Had | _NotHad) -> None:
         staged, made, evidence = None, list[Output](), "the paid result was fetched again"
         if isinstance(found, _Had):
             staged, made = found.staged, list(found.outputs)
         else:
             evidence = found.why
         event = says.settled(
-            asked.paid.task,
-            billing=asked.paid.billing,
+            paid.task,
+            billing=paid.billing,
             evidence=evidence,
             late_outputs=made,
             seed=staged.seed if staged else None,
@@ -104,7 +125,13 @@ class Redownloads:
             metrics.REDOWNLOADS.labels(outcome).inc()
             log.info("redownload_answered", outcome=outcome, evidence=event.evidence, **_about(asked))
 
-    async def _found(self, paid: PaidAttempt) -> _Had | _NotHad:
+    def _unexpected(self, asked: Redownload, error: Exception) -> None:
+        metrics.UNFORESEEN.labels("redownload").inc()
+        words = "".join(traceback.format_exception(error))
+        told = words if asked.paid is None else self.production.told(words, asked.paid.task)
+        log.error("redownload_unexpected_error", exception=told, tries=asked.tries, **_about(asked))
+
+    async def _found(self, asked: Redownload, paid: PaidAttempt) -> _Had | _NotHad:
         """What is staged still, or else what the provider still has."""
         try:
             async with asyncio.timeout(LONGEST_S):
@@ -112,6 +139,9 @@ class Redownloads:
         except (ProviderError, TimeoutError, Transient) as error:
             passes = not isinstance(error, ProviderError) or error.retryable
             return _NotHad(f"{_LOST}: {_words(error)}", passes)
+        except Exception as error:
+            self._unexpected(asked, error)
+            return _NotHad(f"{_LOST}: {_OURS}", passes=True)
 
     async def _staged(self, paid: PaidAttempt) -> _Had | None:
         staged = paid.task.staged

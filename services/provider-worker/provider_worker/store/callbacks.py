@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from provider_worker.adapters.interface import JobRef, WebhookEvent
 from provider_worker.callbacks import Callback, Outcome
 from provider_worker.store.rows import columns, reference_of, reference_text
+from provider_worker.store.steps import is_taken
 from provider_worker.tasks import Reference, State
 from schemas.callbacks import ProviderCallbackReceived
 from schemas.cloudevents import CloudEvent
@@ -127,7 +128,8 @@ class CallbackDatabase:
             if await conn.scalar(_IS_KNOWN, {"provider": callback.provider, "delivery": delivery}):
                 await _close(conn, callback, Outcome.DUPLICATE)
                 return Outcome.DUPLICATE
-            outcome = await _told(conn, callback.provider, found, event.ref)
+            ref = await _free(conn, callback.provider, found, event.ref)
+            outcome = await _told(conn, callback.provider, found, ref)
             if outcome is not Outcome.BUSY:
                 await _close(conn, callback, outcome, delivery)
             return outcome
@@ -170,6 +172,13 @@ async def _attempt(conn: AsyncConnection, callback: Callback, event: WebhookEven
     if attempt is None:
         return None
     return (await conn.execute(_ATTEMPT, {"attempt": attempt})).first()
+
+
+async def _free(conn: AsyncConnection, provider: str, found: Row[Any], ref: JobRef | None) -> JobRef | None:
+    """`ref`, if its job is no other attempt's."""
+    if ref is None or await is_taken(conn, provider, ref.external_id, found.attempt_id):
+        return None
+    return ref
 
 
 async def _told(conn: AsyncConnection, provider: str, found: Row[Any], ref: JobRef | None) -> Outcome:
