@@ -34,7 +34,8 @@ class CuttableProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         wire: socket.socket | None = self.transport.get_extra_info("socket")
-        if wire is not None:
+        # A client that went away first has left nothing to reset.
+        if wire is not None and not self.transport.is_closing():
             # Closing would end the stream in order; a provider that falls over resets it.
             wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
         self.transport.abort()

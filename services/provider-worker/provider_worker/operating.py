@@ -21,7 +21,10 @@ from provider_worker import says
 from provider_worker.settlements import COLUMNS, MICROS, NoSettlement, Settlement, billing_of, evidence, micros
 from provider_worker.settlements import settlements as settlements_of
 from provider_worker.store.database import TaskDatabase
-from provider_worker.tasks import ListedBill
+from provider_worker.tasks import ListedBill, OpenBill
+
+FAR_ABOVE = 10
+"""An amount of so many times the quote is more often a slip than a bill."""
 
 _Read = TypeVar("_Read")
 
@@ -41,6 +44,10 @@ def wanted(arguments: Sequence[str]) -> argparse.Namespace:
     table.add_argument(
         "table", type=_told(_read_table), metavar="FILE", help=f"CSV with the header {','.join(COLUMNS)}; - is stdin"
     )
+    for one in (settle, table):
+        one.add_argument(
+            "--above-quote", action="store_true", help=f"it was more than {FAR_ABOVE} times what was quoted"
+        )
     return parser.parse_args(arguments)
 
 
@@ -51,15 +58,15 @@ async def operate(store: TaskDatabase, arguments: argparse.Namespace) -> int:
         return 0
     if arguments.action == "settle":
         settlement = Settlement(arguments.attempt, billing_of(arguments.paid), arguments.evidence)
-        return 0 if await _settle_and_tell(store, settlement) else 1
-    return await _settle_table(store, arguments.table)
+        return 0 if await _settle_and_tell(store, settlement, above_quote=arguments.above_quote) else 1
+    return await _settle_table(store, arguments.table, above_quote=arguments.above_quote)
 
 
-async def _settle_table(store: TaskDatabase, settlements: Sequence[Settlement]) -> int:
+async def _settle_table(store: TaskDatabase, settlements: Sequence[Settlement], *, above_quote: bool) -> int:
     """A table that was settled in part can be given again: what stands as the line says is no error."""
     wrong = 0
     for settlement in settlements:
-        if not await _settle_and_tell(store, settlement):
+        if not await _settle_and_tell(store, settlement, above_quote=above_quote):
             known = await store.settled_bill(settlement.attempt_id)
             wrong += known is None or known.billing.amount_micros != settlement.billing.amount_micros
     if wrong:
@@ -67,11 +74,18 @@ async def _settle_table(store: TaskDatabase, settlements: Sequence[Settlement]) 
     return 1 if wrong else 0
 
 
-async def _settle_and_tell(store: TaskDatabase, settlement: Settlement) -> bool:
-    """Closes the bill and says so; False where none is open."""
-    attempt = settlement.attempt_id
-    if await settle(store, settlement):
-        sys.stdout.write(f"Settled: {_money(settlement.billing.amount_micros)} for {attempt}.\n")
+async def _settle_and_tell(store: TaskDatabase, settlement: Settlement, *, above_quote: bool) -> bool:
+    """Closes the bill and says so; False where none is open, or the amount can hardly be meant."""
+    attempt, amount = settlement.attempt_id, settlement.billing.amount_micros
+    bill = await store.take_bill(attempt)
+    if bill is not None and not above_quote and amount > FAR_ABOVE * bill.task.offer.amount_micros:
+        sys.stderr.write(
+            f"{_money(amount)} is more than {FAR_ABOVE} times the {_money(bill.task.offer.amount_micros)} that attempt "
+            f"{attempt} was quoted. Nothing was changed; if it is what the provider charged, add --above-quote.\n"
+        )
+        return False
+    if bill is not None and await _settled(store, bill, settlement):
+        sys.stdout.write(f"Settled: {_money(amount)} for {attempt}.\n")
         return True
     known = await store.settled_bill(attempt)
     if known is None:
@@ -85,11 +99,7 @@ async def _settle_and_tell(store: TaskDatabase, settlement: Settlement) -> bool:
     return False
 
 
-async def settle(store: TaskDatabase, settlement: Settlement) -> bool:
-    """Closes the bill and says so in an event; False where none is open."""
-    bill = await store.take_bill(settlement.attempt_id)
-    if bill is None:
-        return False
+async def _settled(store: TaskDatabase, bill: OpenBill, settlement: Settlement) -> bool:
     proof = f"operator: {settlement.evidence}"
     event = says.settled(bill.task, billing=settlement.billing, evidence=proof, late_outputs=[], seed=None)
     return await store.settle(bill, event, None)

@@ -120,7 +120,8 @@ def offers_for(
         return (), f"no provider makes {item.kind.value}"
     wanted = _wanted(route.uses, wish.providers)
     if not wanted:
-        return (), f"none of the providers asked for makes {item.kind.value}"
+        makers = ", ".join(use.provider for use in route.uses)
+        return (), f"{item.kind.value} is made by {makers}, not by {', '.join(wish.providers)}"
     if wish.fallback:
         wanted.sort(key=lambda use: is_closed(use.provider))
     offers, reasons = [], []

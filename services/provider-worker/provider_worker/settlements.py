@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation, Overflow
 from io import StringIO
 from uuid import UUID
 
@@ -72,17 +72,17 @@ def micros(text: str) -> int:
     """Micro-units of an amount such as 0.04. Raises `NoSettlement`."""
     try:
         found = Decimal(text.strip()) * MICROS
-    except InvalidOperation as error:
+    except (InvalidOperation, Overflow) as error:
         raise NoSettlement(f"{text!r} is no amount: it looks like 0.04") from error
-    if not found.is_finite() or found % 1 or not 0 <= found <= MOST_MICROS:
+    if not found.is_finite() or not 0 <= found <= MOST_MICROS or found % 1:
         raise NoSettlement(f"{text!r} is no amount in whole millionths")
     return int(found)
 
 
 def evidence(text: str) -> str:
     """Where that can be seen, in a few words. Raises `NoSettlement`."""
-    if not text.strip() or len(text) > MOST_EVIDENCE:
-        raise NoSettlement(f"say in 1 to {MOST_EVIDENCE} characters where that can be seen")
+    if not text.strip() or len(text) > MOST_EVIDENCE or not text.isprintable():
+        raise NoSettlement(f"say in 1 to {MOST_EVIDENCE} characters of one line where that can be seen")
     return text.strip()
 
 

@@ -124,8 +124,8 @@ class Reference:
 
     `external_id` None: the submit of `phase` was written down, and its answer is not known. `plan` is what was sent
     in this phase where it is not the first, `spent_micros` what the phases before it cost. `untold` counts questions
-    in a row that told nothing, `progress` is what was said last, in percent. `stopping`: the provider was asked to
-    stop.
+    in a row that told nothing, `progress` is what was said last, in percent. `begun`: it was seen at work. `stopping`:
+    the provider was asked to stop.
     """
 
     external_id: str | None
@@ -135,6 +135,7 @@ class Reference:
     spent_micros: int = 0
     untold: int = 0
     progress: int = 0
+    begun: bool = False
     stopping: bool = False
 
 

@@ -115,6 +115,16 @@ async def test_an_adapter_that_breaks_at_every_answer_ends_with_what_broke_and_a
     assert "cannot read (TypeError)" in failed.message
 
 
+async def test_a_job_its_provider_has_lost_is_no_fault_of_the_request(home: Home) -> None:
+    studio = Studio(idempotency="none")
+    here, _ = await sent(home, studio)
+    studio.standing["job-1"] = ProviderError(ProviderCode.INVALID_REQUEST, "no such job")
+    for _ in range(5):
+        await look(home, here)
+    [failed] = await home.said(GenerationFailed)
+    assert (failed.code, failed.billing.state) == (ErrorCode.PROVIDER_ERROR, "pending")
+
+
 async def test_a_delay_beyond_the_deadline_ends_with_the_deadline(home: Home) -> None:
     studio = Studio()
     here, _ = await sent(home, studio)

@@ -136,6 +136,17 @@ async def test_what_was_settled_already_is_told_and_stays(home: Home, capsys: py
     assert [event.billing.amount_micros for event in await home.said(GenerationSettled)] == [39_000]
 
 
+async def test_an_amount_far_above_the_quote_has_to_be_meant(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    here, attempt = await unknown(home)
+    slip = ["settle", attempt, "--paid", "1000", "--evidence", "line 17"]
+    assert await operate(here.store, wanted(slip)) == 1
+    assert "more than 10 times the 0.04 USD" in capsys.readouterr().err
+    assert not await home.said(GenerationSettled)
+    assert await operate(here.store, wanted([*slip, "--above-quote"])) == 0
+    [settled] = await home.said(GenerationSettled)
+    assert settled.billing.amount_micros == 1_000_000_000
+
+
 async def test_a_table_settles_many_bills_and_can_be_given_again(
     home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,6 +210,9 @@ def test_a_file_that_is_no_table_of_bills_is_told(
         ["settle", str(uuid4()), "--paid", "-1", "--evidence", "e"],
         ["settle", str(uuid4()), "--paid", "0.0000001", "--evidence", "e"],
         ["settle", str(uuid4()), "--paid", "NaN", "--evidence", "e"],
+        ["settle", str(uuid4()), "--paid", "1e400", "--evidence", "e"],
+        ["settle", str(uuid4()), "--paid", "1e999999999", "--evidence", "e"],
+        ["settle", str(uuid4()), "--unpaid", "--evidence", "a\0b"],
         ["settle", str(uuid4()), "--paid", "1", "--unpaid", "--evidence", "e"],
     ],
 )

@@ -340,7 +340,7 @@ class Home:
     objects: FolderStore
     dsn: str
 
-    def worker(self, *painters: Painter, **changes: Any) -> Worker:
+    def worker(self, *painters: ProviderAdapter, **changes: Any) -> Worker:
         return worker(self.engine, self.objects, *painters, **changes)
 
     async def said(self, *kinds: type[Event]) -> list[Any]:

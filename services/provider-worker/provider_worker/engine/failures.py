@@ -37,11 +37,15 @@ def spent(micros: int) -> Billing:
     return Billing(state="final", amount_micros=micros, basis="reported") if micros else NO_BILL
 
 
-def billing_of(status: Status, currency: str, quoted_micros: int, spent_micros: int) -> Billing:
-    """As the provider says it, with what earlier phases cost; a success that names no price costs what was quoted."""
+def billing_of(status: Status, currency: str, quoted_micros: int, spent_micros: int, *, begun: bool = False) -> Billing:
+    """As the provider says it, with what earlier phases cost.
+
+    A success that names no price costs what was quoted, and so does work that was stopped after it had begun.
+    """
     cost = status.cost
     if cost is not None and cost.currency == currency and 0 <= cost.amount_micros <= MOST_MICROS - spent_micros:
         return Billing(state="final", amount_micros=cost.amount_micros + spent_micros, basis=cost.basis)
-    if status.state != "succeeded" or status.next_phase is not None:
+    delivered = status.state == "succeeded" and status.next_phase is None
+    if not delivered and not (status.state == "cancelled" and begun):
         return spent(spent_micros)
     return Billing(state="final", amount_micros=max(quoted_micros, spent_micros), basis="estimated")

@@ -160,9 +160,12 @@ class Production:
             ref.external_id,
             ref.data,
             spent_micros=submission.reference.spent_micros,
+            begun=submission.reference.begun,
             stopping=submission.reference.stopping,
         )
         status = await submission.adapter.poll(ref)
+        if status.state == "running":
+            submission.reference = replace(submission.reference, begun=True)
         return Undelivered.AT_WORK if status.state in {"queued", "running"} else status
 
     async def _given_up(self, submission: Submission) -> Delivery | Failure:
@@ -201,7 +204,8 @@ class Production:
 
     def _billing(self, submission: Submission, status: Status) -> Billing:
         quoted = submission.task.offer.amount_micros
-        return billing_of(status, self._table.currency, quoted, submission.reference.spent_micros)
+        known = submission.reference
+        return billing_of(status, self._table.currency, quoted, known.spent_micros, begun=known.begun)
 
     def _submission(self, task: Task, adapter: ProviderAdapter, intend: Intend) -> Submission:
         return Submission(

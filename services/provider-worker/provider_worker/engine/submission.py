@@ -107,10 +107,14 @@ class Submission:
         known = self.reference
         if known.stopping or known.external_id is None:
             return False
-        self.reference = replace(known, stopping=True)
+        ref = JobRef(self.adapter.name, known.external_id, known.data)
+        # Whether it is paid for goes by this, and few providers say it of what was stopped: unless it was seen to wait.
+        self.reference = replace(known, stopping=True, begun=True)
         try:
             async with asyncio.timeout(STOP_S):
-                stopped = await self.adapter.cancel(JobRef(self.adapter.name, known.external_id, known.data))
+                waits = not known.begun and (await self.adapter.poll(ref)).state == "queued"
+                self.reference = replace(self.reference, begun=not waits)
+                stopped = await self.adapter.cancel(ref)
         except (ProviderError, TimeoutError) as error:
             # Its words may repeat the prompt.
             code = error.code if isinstance(error, ProviderError) else ProviderCode.TIMEOUT
@@ -161,7 +165,8 @@ class Submission:
             return self._untold(ProviderError(ProviderCode.PROVIDER_ERROR, message))
         crash.point("worker.after_poll")
         if status.state in {"queued", "running"}:
-            self.reference = replace(self.reference, untold=0, progress=progress)
+            begun = self.reference.begun or status.state == "running"
+            self.reference = replace(self.reference, untold=0, progress=progress, begun=begun)
             return AtWork(self.reference, status.poll_after_s or self._pause())
         if status.state == "succeeded" and status.next_phase is not None:
             return await self._next_phase(status)
@@ -171,7 +176,9 @@ class Submission:
         passes = error.retryable or error.outcome is Outcome.UNKNOWN
         untold = self.reference.untold + (0 if passes else 1)
         if untold >= MOST_UNTOLD:
-            return replace(failure_of(error, PENDING), unknown=False)
+            # The request was taken; that the provider does not know its job any more is no fault of it.
+            code = ProviderCode.PROVIDER_ERROR if error.code is ProviderCode.INVALID_REQUEST else error.code
+            return replace(failure_of(replace(error, code=code), PENDING), unknown=False)
         self.reference = replace(self.reference, untold=untold)
         return AtWork(self.reference, max(self._pause(), error.retry_after or 0))
 

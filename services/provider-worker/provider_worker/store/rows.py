@@ -113,6 +113,7 @@ def reference_of(text: str | None) -> Reference | None:
         spent_micros=held.get("spent", 0),
         untold=held.get("untold", 0),
         progress=held.get("progress", 0),
+        begun=held.get("begun", False),
         stopping=held.get("stopping", False),
     )
 
@@ -128,6 +129,7 @@ def reference_text(reference: Reference | None) -> str | None:
         "spent": reference.spent_micros,
         "untold": reference.untold,
         "progress": reference.progress,
+        "begun": reference.begun,
         "stopping": reference.stopping,
     }
     return to_json(held).decode()
