@@ -251,6 +251,25 @@ async def test_a_list_that_was_not_read_to_its_end_proves_nothing(made: Meshy, m
     assert same(await looked_up(made, WISH), mine)
 
 
+@pytest.mark.parametrize("lacking", ["prompt", "type"])
+async def test_a_task_that_does_not_tell_its_words_may_be_ours(
+    made: Meshy, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    task: dict[str, Any] = {"id": "t", "type": "text-to-3d-preview", "prompt": "Another wheel", "created_at": now}
+    answering(monkeypatch, [task])
+    assert await looked_up(made, WISH) is None
+    answering(monkeypatch, [{**task, lacking: None}])
+    with pytest.raises(ProviderError, match="1 tasks that may be this one"):
+        await looked_up(made, WISH)
+
+
+async def test_what_is_not_there_after_all_the_time_meshy_keeps_may_have_been(made: Meshy) -> None:
+    with pytest.raises(ProviderError, match="3 days") as caught:
+        await made.find(WISH, made.plan(WISH), datetime.now(UTC) - timedelta(days=3, minutes=1))
+    assert caught.value.code is ErrorCode.TEMPORARY
+
+
 async def test_what_is_at_work_is_not_stopped_and_what_is_done_is_not_deleted(
     made: Meshy, simulator: RunningSimulator
 ) -> None:

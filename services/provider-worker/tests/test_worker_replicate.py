@@ -23,6 +23,7 @@ from provider_worker.adapters.replicate import Replicate
 from simulator.testing import RunningSimulator
 
 WISH = GenerationRequest("a1", "acme", MediaKind.IMAGE, Op.TEXT_TO_IMAGE, "A fox", 1280, 720)
+ATTEMPT = "6f1c2a52-8a3e-4d8c-9b1e-2f0f3f0c7a11"
 CALLBACK = "http://127.0.0.1:9/hooks/replicate/{}/token"
 
 
@@ -83,6 +84,41 @@ async def test_a_list_that_was_not_read_to_its_end_proves_nothing(
     assert caught.value.code is ErrorCode.TEMPORARY
     monkeypatch.setattr("provider_worker.adapters.replicate.PAGES", 2)
     assert await looked_up(made, WISH) == mine
+
+
+async def test_what_calls_us_at_another_address_of_ours_is_ours(made: Replicate) -> None:
+    """The gateway may have moved since the call: the attempt's id stays in the address."""
+    mine = await sent(made, replace(WISH, request_id=ATTEMPT, callback_url=CALLBACK.format(ATTEMPT)))
+    moved = f"https://new.example/hooks/replicate/{ATTEMPT}/token"
+    for url in (moved, None):
+        assert await looked_up(made, replace(WISH, request_id=ATTEMPT, callback_url=url)) == mine
+
+
+async def test_a_prediction_whose_input_is_deleted_may_be_ours(made: Replicate, simulator: RunningSimulator) -> None:
+    await sent(made, replace(WISH, prompt="Another fox"))
+    assert await looked_up(made, WISH) is None
+    simulator.post("settings", provider="replicate", url_ttl_s=0)
+    with pytest.raises(ProviderError, match="1 jobs that may be this one") as caught:
+        await looked_up(made, WISH)
+    assert caught.value.code is ErrorCode.TEMPORARY
+
+
+async def test_a_prediction_whose_input_is_deleted_is_anothers_where_it_calls_another(
+    made: Replicate, simulator: RunningSimulator
+) -> None:
+    await sent(made, replace(WISH, callback_url=CALLBACK.format("a2")))
+    simulator.post("settings", provider="replicate", url_ttl_s=0)
+    assert await looked_up(made, WISH) is None
+    mine = await sent(made, replace(WISH, request_id=ATTEMPT, callback_url=CALLBACK.format(ATTEMPT)))
+    assert await looked_up(made, replace(WISH, request_id=ATTEMPT)) == mine
+
+
+async def test_what_is_not_there_after_an_hour_may_have_been(made: Replicate) -> None:
+    with pytest.raises(ProviderError, match="an hour") as caught:
+        await made.find(WISH, made.plan(WISH), datetime.now(UTC) - timedelta(minutes=61))
+    assert caught.value.code is ErrorCode.TEMPORARY
+    mine = await sent(made, WISH)
+    assert await made.find(WISH, made.plan(WISH), datetime.now(UTC) - timedelta(minutes=61)) == mine
 
 
 async def test_an_answer_that_names_no_prediction_leaves_the_outcome_open(

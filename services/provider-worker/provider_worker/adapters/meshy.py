@@ -154,11 +154,16 @@ class Meshy(HttpAdapter):
         return self._preview(ref, body) if ref.data.get("mode") == "preview" else self._made(ref, body)
 
     async def find(self, req: GenerationRequest, plan: Mapping[str, Any], since: datetime) -> JobRef | None:
-        """The only task since then that was made of these words. Of a picture or a model it cannot be told."""
+        """The only task since then that was made of these words. Of a picture or a model it cannot be told.
+
+        None is a definite no, which nobody can give of what was made longer ago than tasks are kept.
+        """
         path = _path(plan)
         alike = [task async for task in self._listed(path, since) if _alike(task, req, plan)]
-        if len(alike) > 1 or (alike and path != _TEXT):
+        if len(alike) > 1 or (alike and (path != _TEXT or not _tells_its_words(alike[0]))):
             raise ProviderError(ErrorCode.TEMPORARY, f"{self.name} has {len(alike)} tasks that may be this one")
+        if not alike and datetime.now(UTC) - since > KEPT:
+            raise ProviderError(ErrorCode.TEMPORARY, f"{self.name} keeps tasks for {KEPT.days} days alone")
         return self._ref(self._taken(alike[0], "id"), path, plan.get("mode"), since) if alike else None
 
     async def cancel(self, ref: JobRef) -> bool:
@@ -282,16 +287,19 @@ def _path(plan: Mapping[str, Any]) -> str:
 
 
 def _alike(task: Mapping[str, Any], req: GenerationRequest, plan: Mapping[str, Any]) -> bool:
-    """Whether a task shows the words that were sent. A refinement shows those of its preview."""
+    """Whether a task shows the words that were sent, or none. A refinement shows those of its preview."""
     if "mode" not in plan:
         words = "texture_prompt" if "image_url" in plan else "text_style_prompt"
         return bool((task.get(words) or "") == plan.get(words, ""))
     preview = plan.get("preview_task_id")
-    return (
-        task.get("type") == f"text-to-3d-{plan['mode']}"
-        and task.get("prompt") == req.prompt
-        and task.get("preview_task_id", preview) == preview
-    )
+    if not _tells_its_words(task):
+        return True
+    alike = task["type"] == f"text-to-3d-{plan['mode']}" and task["prompt"] == req.prompt
+    return alike and bool(task.get("preview_task_id", preview) == preview)
+
+
+def _tells_its_words(task: Mapping[str, Any]) -> bool:
+    return bool(text(task, "type") and text(task, "prompt"))
 
 
 def _pictures(body: Mapping[str, Any]) -> Iterator[Artifact]:

@@ -1,7 +1,7 @@
 """Replicate's predictions (spec/providers.md, section 7).
 
 `model` is `owner/name`, or a version's hash. Outputs live for an hour. A lost answer is looked for in the list of
-predictions, by the callback address that carries our reference, or by the very input. Sizes are those of the FLUX
+predictions, by our reference in the address it calls back, or by the very input. Sizes are those of the FLUX
 models, which take width and height with the aspect ratio `custom`.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,7 @@ from provider_worker.adapters.interface import (
     Status,
     WebhookEvent,
 )
-from provider_worker.adapters.reading import text, word
+from provider_worker.adapters.reading import member, text, word
 from provider_worker.adapters.signatures import Keys, check_standard, json_object
 from provider_worker.adapters.wire import Answer, shown, status_error
 
@@ -37,6 +37,9 @@ KINDS = (MediaKind.IMAGE, MediaKind.TEXTURE)
 FORMATS = ("png", "jpeg", "webp")
 PAGES = 5
 """How far back the list is read for a job whose answer was lost."""
+
+KEPT = timedelta(hours=1)
+"""How long Replicate keeps what a prediction was made of."""
 
 _RULE = {"multiple": 32, "min_edge": 256, "max_edge": 1440}
 _STATES = {
@@ -121,17 +124,28 @@ class Replicate(HttpAdapter):
         return self._made(ref.external_id, body)
 
     async def find(self, req: GenerationRequest, plan: Mapping[str, Any], since: datetime) -> JobRef | None:
-        """The prediction with our callback address, or the only one of this input since the call that calls nobody."""
-        alike = []
+        """The prediction that calls us back for this attempt, or the only one of this input that calls nobody.
+
+        None is a definite no: one that calls nobody and whose input is deleted may be ours, and what was made longer
+        ago than inputs are kept may have been.
+        """
+        alike, untold = [], 0
         async for prediction in self._listed(since):
-            callback = prediction.get("webhook")
-            if callback and callback == plan.get("webhook"):
-                return self._ref(prediction)
-            if not callback and prediction.get("input") == plan["input"]:
+            if callback := text(prediction, "webhook"):
+                if req.request_id in callback.split("/"):
+                    return self._ref(prediction)
+            elif not member(prediction, "input") or prediction.get("data_removed"):
+                untold += 1
+            elif prediction["input"] == plan["input"]:
                 alike.append(prediction)
-        if len(alike) > 1:
-            raise ProviderError(ErrorCode.TEMPORARY, f"{self.name} has {len(alike)} jobs that may be this one")
-        return self._ref(alike[0]) if alike else None
+        if len(alike) == 1 and not untold:
+            return self._ref(alike[0])
+        if alike or untold:
+            message = f"{self.name} has {len(alike) + untold} jobs that may be this one"
+            raise ProviderError(ErrorCode.TEMPORARY, message)
+        if datetime.now(UTC) - since > KEPT:
+            raise ProviderError(ErrorCode.TEMPORARY, f"{self.name} keeps what it was asked for an hour alone")
+        return None
 
     async def cancel(self, ref: JobRef) -> bool:
         """What had ended is answered like what is stopped, but for its state."""
