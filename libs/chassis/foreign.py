@@ -34,6 +34,8 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
 _SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2002::/16", "fec0::/10")))
 _DNS_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _CHUNK = 64 * 1024
+# For each request the pool compares every idle connection with all others: thousands of them would hold up the process.
+_MOST_IDLE = 100
 
 
 class ForeignError(Exception):
@@ -87,9 +89,10 @@ class Policy:
 
 
 def guarded_client(
-    policy: Policy, *, timeout: httpx.Timeout | float = 30.0, resolve: Resolve | None = None, most: int = 100
+    policy: Policy, *, timeout: httpx.Timeout | float = 30.0, resolve: Resolve | None = None, most: int | None = None
 ) -> httpx.AsyncClient:
-    """An HTTP client that goes where `policy` allows and nowhere else, with at most `most` connections.
+    """An HTTP client that goes where `policy` allows and nowhere else, with at most `most` connections where it is
+    given: else a request never waits for one.
 
     It follows no redirect by itself. Requests raise `ForeignError` where they are refused, httpx's errors otherwise.
     """
@@ -176,13 +179,14 @@ async def _timely(step: Awaitable[Any], deadline: float) -> Any:
 class _GuardedTransport(httpx.AsyncHTTPTransport):
     """Checks every request's address and connects through `_CheckedBackend`."""
 
-    def __init__(self, policy: Policy, resolve: Resolve, most: int) -> None:
+    def __init__(self, policy: Policy, resolve: Resolve, most: int | None) -> None:
         super().__init__(verify=_tls(), trust_env=False)
         self._policy = policy
         # httpx has no parameter for it: the pool is where names become connections.
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=_tls(),
             max_connections=most,
+            max_keepalive_connections=_MOST_IDLE,
             keepalive_expiry=15.0,
             network_backend=_CheckedBackend(policy, resolve),
         )

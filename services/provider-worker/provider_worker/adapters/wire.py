@@ -25,7 +25,7 @@ DOWNLOAD = Limits(max_bytes=512 * 1024 * 1024, seconds=60)
 LARGEST_ANSWER = 96 * 1024 * 1024
 """Base64 of the largest media there is inline, and its envelope."""
 
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Wire:
         self._account = account
         policy = Policy(hosts=account.download_hosts, trusted=frozenset({origin_of(account.base_url)}))
         self._client = guarded_client(
-            policy, timeout=httpx.Timeout(account.read_s, connect=CONNECT_S, write=WRITE_S, pool=CONNECT_S)
+            policy, timeout=httpx.Timeout(account.read_s, connect=CONNECT_S, write=WRITE_S, pool=None)
         )
 
     async def submit(self, method: str, path: str, **request: Any) -> Answer:
