@@ -49,7 +49,7 @@ def test_a_task_has_two_tracks_of_the_lengths_it_names(simulator: RunningSimulat
         heard.append(len(data) / rate)
     assert heard == pytest.approx(told, abs=0.1)
     assert len(set(told)) == 2
-    assert simulator.bill()["amount_micros"] == 60_000
+    assert simulator.bill()["amount_micros"] == 100_000
 
 
 def test_a_task_walks_through_its_stages(simulator: RunningSimulator) -> None:
@@ -143,8 +143,8 @@ def test_an_instrumental_of_the_custom_mode_needs_no_words(simulator: RunningSim
 
 
 def test_credits_are_counted_down_to_the_last(simulator: RunningSimulator) -> None:
-    account = {"key": "sim-sunoapi", "name": "small", "credits_micros": 100_000}
+    account = {"key": "sim-sunoapi", "name": "small", "credits_micros": 160_000}
     simulator.post("accounts", provider="sunoapi", accounts=[account])
     before = said(simulator, "GET", "generate/credit")["data"]
     codes = [generate(simulator)["code"] for _ in range(2)]
-    assert (before, codes, said(simulator, "GET", "generate/credit")["data"]) == (20, [200, 429], 8)
+    assert (before, codes, said(simulator, "GET", "generate/credit")["data"]) == (32, [200, 429], 12)

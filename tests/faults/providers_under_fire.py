@@ -52,9 +52,6 @@ TAGS = {"corrupt:truncatedx1": 0.05, "filex1:short": 0.04, "fail": 0.04, "policy
 def routes_file(folder: Path) -> Path:
     """Our own routes, with times that a test can wait for and the limits that the simulator holds."""
     routes = yaml.safe_load(DEFAULT_FILE.read_text(encoding="utf-8"))
-    for price in routes["prices"]:
-        if price["provider"] == "suno":
-            price["usd"] = "0.06"  # what the simulator takes; no document says what Suno's gateways take
     routes["unknown_submit"] = {"grace_s": 4}
     routes["retries"] = {"waits": [0.2, 0.4, 0.8], "jitter": 0.2}
     for name, provider in routes["providers"].items():

@@ -33,7 +33,7 @@ CASES = [
     Case("elevenlabs-music", elevenlabs.make, "/elevenlabs", "", OF_SOUND, MUSIC, sync=True, shows_links=False),
     Case("replicate", replicate.make, "/replicate", "black-forest-labs/flux-1.1-pro", PER_IMAGE, finds=True),
     Case("replicate-version", replicate.make, "/replicate", "5" * 64, PER_IMAGE, finds=True),
-    Case("suno", sunoapi.make, "/sunoapi", "V4_5ALL", (Price("generation", 60_000),), SONG),
+    Case("suno", sunoapi.make, "/sunoapi", "V4_5ALL", (Price("generation", 100_000),), SONG),
     Case("meshy", meshy.make, "/meshy", "latest", (Price("credit", 20_000),), MODEL, finds=True),
     Case("gemini_omni", gemini_interactions.make, "/gemini", "gemini-omni-1.1-flash", PER_SECOND, VIDEO),
     Case("veo", veo.make, "/gemini", "veo-3.1-generate-preview", PER_SECOND, VIDEO),

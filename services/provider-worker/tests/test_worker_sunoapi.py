@@ -32,7 +32,7 @@ async def made(simulator: RunningSimulator) -> AsyncIterator[Suno]:
             model="V4_5ALL",
             base_url=f"{simulator.url}/sunoapi",
             api_key=SecretStr("sim-sunoapi"),
-            prices=Prices("suno", (Price("generation", 60_000),)),
+            prices=Prices("suno", (Price("generation", 100_000),)),
         )
     )
     yield found

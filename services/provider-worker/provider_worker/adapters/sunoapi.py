@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.config import HttpOptions, ProviderConfig
 from provider_worker.adapters.http_adapter import HttpAdapter
 from provider_worker.adapters.interface import (
     Artifact,
@@ -64,6 +64,12 @@ _BODY_CODES: Mapping[int, tuple[ErrorCode, Scope]] = {
     455: (ErrorCode.TEMPORARY, "account"),
     500: (ErrorCode.TEMPORARY, "request"),
 }
+
+
+class Options(HttpOptions):
+    """`webhook_key_env` names the variable with kie.ai's key."""
+
+    webhook_key_env: str = ""
 
 
 class Suno(HttpAdapter):
@@ -139,7 +145,8 @@ class Suno(HttpAdapter):
 
     def _made(self, ref: JobRef, tracks: list[Mapping[str, Any]], said: str) -> Status:
         price = partial(self._config.prices.of, "generation", model=self._config.model)
-        cost = self._paid(lambda: self._usd(price(), "priced_from_usage", generation=1))
+        # No answer and no document says what a generation costs.
+        cost = self._paid(lambda: self._usd(price(), "estimated", generation=1))
         if not tracks:
             error = self._no_media(f"ended as {said} without a track")
             return Status("failed", ref.external_id, error=error, cost=cost, raw_state=said)
@@ -191,5 +198,5 @@ def _unclear(answer: Answer, missing: str) -> ProviderError:
 
 
 def make(config: ProviderConfig) -> Suno:
-    """An adapter for one key of a Suno gateway. The option `webhook_key_env` names what holds kie.ai's key."""
-    return Suno(config, os.environ.get(str(config.options.get("webhook_key_env") or ""), ""))
+    """An adapter for one key of a Suno gateway."""
+    return Suno(config, os.environ.get(config.read(Options).webhook_key_env, ""))
