@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 from aiokafka.errors import KafkaError
 from sqlalchemy import event, exc, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
@@ -49,7 +50,8 @@ def make_engine(dsn: str, *, name: str, pool_size: int = 8) -> AsyncEngine:
     """A pool of at most `pool_size` connections to `dsn` (any postgresql:// form); `name` is the application_name.
 
     Connections keep their prepared statements, speak UTC, and are not pinged before use: a dead one fails its
-    statement, is thrown away with all its age, and `is_transient` says that trying again is right.
+    statement, is thrown away with all its age, and `is_transient` says that trying again is right. Errors do not repeat
+    what a statement was given: it may be a prompt.
     """
 
     async def connect() -> Any:
@@ -68,10 +70,19 @@ def make_engine(dsn: str, *, name: str, pool_size: int = 8) -> AsyncEngine:
         pool_timeout=10,
         pool_use_lifo=True,
         connect_args={"prepared_statement_cache_size": 500},
+        hide_parameters=True,
     )
     event.listen(engine.sync_engine, "checkin", _run_after_return)
+    event.listen(engine.sync_engine, "handle_error", _forget_the_row)
     _observe_pool(engine, name)
     return engine
+
+
+def _forget_the_row(context: ExceptionContext) -> None:
+    """PostgreSQL's word on a row it refuses is the row, and goes wherever the error is logged."""
+    cause = context.original_exception.__cause__
+    if isinstance(cause, asyncpg.CheckViolationError | asyncpg.NotNullViolationError):
+        cause.detail = None
 
 
 def _observe_pool(engine: AsyncEngine, name: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from io import StringIO
 from pathlib import Path
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chassis.database import after_commit, is_transient, make_engine, migrate, tenant_transaction
 from chassis.errors import Transient
 from chassis.ids import uuid7
+from chassis.telemetry import configure_logging, get_logger
 
 pytestmark = pytest.mark.integration
 
@@ -64,6 +66,16 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     engine = make_engine(database_url, name="test", pool_size=2)
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+    """What was logged so far."""
+    output = StringIO()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", output)
+        configure_logging("test")
+    return output.getvalue
 
 
 async def scalar(engine: AsyncEngine, statement: str) -> object:
@@ -219,6 +231,35 @@ async def test_what_fails_again_the_same_way_is_not_transient(
         async with engine.begin() as conn:
             await conn.execute(text(statement), parameters)
     assert not is_transient(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("statement", "number"),
+    [
+        ("INSERT INTO thing VALUES (1, :prompt)", 1),
+        ("INSERT INTO thing VALUES (-1, :prompt)", 1),
+        ("INSERT INTO thing VALUES (NULL, :prompt)", 1),
+        ("INSERT INTO thing SELECT 1 / :number, :prompt", 0),
+        ("INSERT INTO nowhere VALUES (:number, :prompt)", 1),
+    ],
+    ids=["taken", "not allowed", "missing", "no number", "no table"],
+)
+async def test_what_a_statement_was_told_is_not_in_the_words_of_its_failure(
+    engine: AsyncEngine, lines: Callable[[], str], statement: str, number: int
+) -> None:
+    async with engine.begin() as conn:
+        await conn.execute(text("CREATE TABLE thing (id int PRIMARY KEY CHECK (id > 0), prompt text)"))
+        await conn.execute(text("INSERT INTO thing VALUES (1, '')"))
+    try:
+        async with engine.begin() as conn:
+            parameters = {"prompt": "a canary sings", "number": number}
+            await conn.execute(
+                text(statement), {name: parameters[name] for name in parameters if f":{name}" in statement}
+            )
+    except Exception as error:
+        get_logger().error("consumer_failed", exc_info=error, error=repr(error), words=str(error))
+    assert "consumer_failed" in lines()
+    assert "canary" not in lines()
 
 
 def test_time_and_connection_trouble_is_transient_and_a_bug_is_not() -> None:
