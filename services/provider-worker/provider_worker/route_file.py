@@ -10,11 +10,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from chassis.errors import StartError
 from chassis.yaml_file import read_yaml
-from provider_worker.adapters.config import Price, Prices, ProviderConfig
+from provider_worker.adapters.config import Price, Prices, ProviderConfig, read_options
+from provider_worker.adapters.registry import options_of
 from provider_worker.routing import Account, KindRoute, RetryPolicy, RouteTable, Use
 from schemas.parts import ErrorCode, Kind
 
@@ -65,7 +66,15 @@ class _Provider(_Strict):
     download_hosts: tuple[str, ...] = ()
     retries: _Retries | None = None
     limits: _Limits = _Limits()
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={}, validate_default=True)
+
+    @field_validator("options")
+    @classmethod
+    def _allowed(cls, options: dict[str, Any], said: ValidationInfo) -> dict[str, Any]:
+        known = options_of(said.data.get("adapter", ""))
+        if known is not None:
+            read_options(known, options)
+        return options
 
 
 class _Route(_Strict):

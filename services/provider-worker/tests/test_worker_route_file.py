@@ -183,6 +183,52 @@ def test_an_unknown_field_is_named(tmp_path: Path) -> None:
     assert "routes.0.per_tennant" in faults(tmp_path, GOOD.replace("per_tenant", "per_tennant"))
 
 
+OPENAI = """
+  c:
+    adapter: openai_images
+    api_key_env: NO_KEY
+    options: OPTIONS
+routes:"""
+
+
+@pytest.mark.parametrize(
+    ("adapter", "options", "said"),
+    [
+        ("openai_images", "{qualty: high}", "qualty: is none of the options background, "),
+        ("openai_images", "{quality: ultra}", "quality: Input should be 'low', 'medium'"),
+        ("openai_images", "{quality: 3}", "quality: Input should be 'low'"),
+        ("fal", "{download_max_mb: many}", "download_max_mb: Input should be a valid num"),
+        ("veo", "{download_max_mb: 0}", "download_max_mb: Input should be greater than 0"),
+        ("replicate", "{download_timeout_s: .inf}", "download_timeout_s: Input should be a finite"),
+        ("gemini_image", "{quality: high}", "quality: is none of the options download_max_mb, "),
+        ("nanobanana", "{a: 1}", "a: is none of the options "),
+        ("elevenlabs", "{sfx_model: 2}", "sfx_model: Input should be a valid string"),
+        ("sunoapi", "{webhook_key: x}", "webhook_key: is none of the options "),
+        ("gemini_interactions", "{webhook_secret_env: [a]}", "webhook_secret_env: Input should be"),
+        ("meshy", "{credits: {sculpt: 1}}", "credits.sculpt: is none of the options image_to_3d, "),
+        ("cli", "{}", "argv: Field required"),
+        ("sandbox", "{latency: 5}", "latency: there are no options"),
+    ],
+)
+def test_a_wrong_option_is_said_with_its_line_and_what_is_allowed(
+    tmp_path: Path, adapter: str, options: str, said: str
+) -> None:
+    """Even of a provider that has no key yet."""
+    provider = OPENAI.replace("openai_images", adapter).replace("OPTIONS", options)
+    assert f"routes.yaml: line 11: providers.c.options.{said}" in faults(tmp_path, GOOD.replace("\nroutes:", provider))
+
+
+def test_an_adapter_of_ones_own_may_say_what_its_options_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "own_options.py").write_text(
+        "from provider_worker.adapters.config import Options as _O\nclass Options(_O):\n    brush: int = 1\n"
+    )
+    text = GOOD.replace("a: {adapter: sandbox, model: m}", "a: {adapter: own.options, options: {brush: wide}}")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own_options.py").rename(tmp_path / "own" / "options.py")
+    assert "line 6: providers.a.options.brush: Input should be a valid integer" in faults(tmp_path, text)
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"absent\.yaml: cannot be read"):
         read_routes(tmp_path / "absent.yaml")

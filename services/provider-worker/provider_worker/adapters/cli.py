@@ -23,11 +23,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from chassis.errors import StartError
 from chassis.telemetry import get_logger
 from provider_worker.adapters.config import CURRENCY, ProviderConfig
+from provider_worker.adapters.config import Options as AdapterOptions
 from provider_worker.adapters.interface import (
     Artifact,
     Capability,
@@ -65,18 +65,18 @@ _SAID = (
 )
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+class Options(AdapterOptions):
+    """How the script is called, how long it may take, and which variables it is given."""
 
     argv: list[str] = Field(min_length=1)
     timeout_s: float = Field(default=60.0, gt=0)
-    pass_env: list[str] = []
+    pass_env: list[str] = Field(default=[])
 
 
 class Script:
     """One picture for each call; it knows neither a reference of ours nor a list."""
 
-    def __init__(self, config: ProviderConfig, options: _Options) -> None:
+    def __init__(self, config: ProviderConfig, options: Options) -> None:
         self._config, self._options = config, options
         names = (*ENVIRONMENT, *options.pass_env)
         self._environment = {name: os.environ[name] for name in names if name in os.environ}
@@ -276,13 +276,4 @@ def is_png(data: bytes) -> bool:
 
 def make(config: ProviderConfig) -> Script:
     """An adapter for one script. Raises `StartError` where the options do not say how it is called."""
-    try:
-        return Script(config, _Options.model_validate(dict(config.options)))
-    except ValidationError as error:
-        raise StartError(
-            [f"the provider {config.name}: options.{_place(found)}: {found['msg']}" for found in error.errors()]
-        ) from error
-
-
-def _place(found: Mapping[str, Any]) -> str:
-    return ".".join(map(str, found["loc"]))
+    return Script(config, config.read(Options))

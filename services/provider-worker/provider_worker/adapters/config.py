@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from chassis.errors import StartError
 from chassis.foreign import Limits
@@ -16,6 +17,50 @@ from provider_worker.adapters.wire import Account
 
 CURRENCY = "USD"
 MILLION = 1_000_000
+
+T = TypeVar("T", bound="Options")
+
+
+class Options(BaseModel):
+    """What may stand under `options` of a provider: the class `Options` of an adapter's module says it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class HttpOptions(Options):
+    """Of adapters that speak HTTP: the largest result they fetch, and how long that may take."""
+
+    download_max_mb: float = Field(default=500.0, gt=0, allow_inf_nan=False)
+    download_timeout_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+
+
+def read_options(cls: type[T], given: Mapping[str, Any]) -> T:
+    """The options as the adapter has them. Raises `ValidationError` that says what there is."""
+    try:
+        return cls.model_validate(dict(given))
+    except ValidationError as error:
+        raise ValidationError.from_exception_data(
+            cls.__name__, [_told(cls, found) for found in error.errors()]
+        ) from None
+
+
+def _told(cls: type[BaseModel], found: Any) -> InitErrorDetails:
+    words = found["msg"]
+    if found["type"] == "extra_forbidden":
+        known = ", ".join(sorted(_within(cls, found["loc"][:-1])))
+        words = f"is none of the options {known}" if known else "there are no options"
+    kind = PydanticCustomError("option", "{words}", {"words": words})
+    return InitErrorDetails(type=kind, loc=found["loc"], input=found["input"])
+
+
+def _within(cls: type[BaseModel], place: Sequence[int | str]) -> Collection[str]:
+    """The names of what may stand there."""
+    for step in place:
+        inner = cls.model_fields[str(step)].annotation
+        if not isinstance(inner, type) or not issubclass(inner, BaseModel):
+            return ()
+        cls = inner
+    return cls.model_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +109,7 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class ProviderConfig:
-    """One provider. `options` are the adapter's own and are checked by it; `timeout_s` is its longest route's."""
+    """One provider. `options` are the adapter's own; `timeout_s` is its longest route's."""
 
     name: str
     model: str = ""
@@ -75,6 +120,17 @@ class ProviderConfig:
     timeout_s: float = 60.0
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def read(self, cls: type[T], only: Collection[str] = ()) -> T:
+        """The options, or `only` those, as an adapter has them. Raises `StartError` with each that is wrong."""
+        given = {name: value for name, value in self.options.items() if not only or name in only}
+        try:
+            return read_options(cls, given)
+        except ValidationError as error:
+            places = [(".".join(map(str, found["loc"])), found["msg"]) for found in error.errors()]
+            raise StartError(
+                [f"the provider {self.name}: options.{place}: {words}" for place, words in places]
+            ) from error
+
     def account(self, key_header: str, key_prefix: str = "", *, read_s: float | None = 30.0) -> Account:
         """How its HTTP is reached: the key in `key_header`, after `key_prefix`.
 
@@ -82,13 +138,11 @@ class ProviderConfig:
         """
         if not self.base_url or self.api_key is None:
             raise StartError([f"the provider {self.name} needs a base_url and a key"])
+        download = self.read(HttpOptions, HttpOptions.model_fields)
         return Account(
             base_url=self.base_url,
             headers={key_header: key_prefix + self.api_key.get_secret_value()},
             download_hosts=self.download_hosts,
             read_s=read_s,
-            download=Limits(
-                max_bytes=int(self.options.get("download_max_mb", 500)) * 1_000_000,
-                seconds=float(self.options.get("download_timeout_s", 60)),
-            ),
+            download=Limits(max_bytes=int(download.download_max_mb * 1_000_000), seconds=download.download_timeout_s),
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.config import HttpOptions, ProviderConfig
 from provider_worker.adapters.http_adapter import HttpAdapter
 from provider_worker.adapters.interface import (
     Artifact,
@@ -43,11 +43,19 @@ _CODES: Mapping[str, tuple[ErrorCode, Scope]] = {
 }
 
 
+class Options(HttpOptions):
+    """The models that are asked."""
+
+    sfx_model: str = "eleven_text_to_sound_v2"
+    music_model: str = "music_v1"
+
+
 class ElevenLabs(HttpAdapter):
     """`POST /v1/sound-generation` and `POST /v1/music`."""
 
     def __init__(self, config: ProviderConfig) -> None:
         super().__init__(config, config.account("xi-api-key", read_s=None))
+        self._options = config.read(Options)
 
     def capabilities(self) -> Sequence[Capability]:
         formats = tuple(_FORMATS)
@@ -92,12 +100,12 @@ class ElevenLabs(HttpAdapter):
                 "duration_seconds": req.duration_s,
                 "prompt_influence": 0.3,
                 "loop": bool(req.options.get("loop", False)),
-                "model_id": self._config.options.get("sfx_model", "eleven_text_to_sound_v2"),
+                "model_id": self._options.sfx_model,
             }
         return {
             "prompt": req.prompt,
             "music_length_ms": round((req.duration_s or _MINUTE) * 1000),
-            "model_id": self._config.options.get("music_model", "music_v1"),
+            "model_id": self._options.music_model,
             "force_instrumental": bool(req.options.get("instrumental", True)),
         }
 

@@ -17,7 +17,7 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from chassis.foreign import ForeignError, Limits, Policy, download, guarded_client, origin_of
-from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.config import HttpOptions, ProviderConfig
 from provider_worker.adapters.http_adapter import HttpAdapter
 from provider_worker.adapters.interface import (
     Artifact,
@@ -50,6 +50,9 @@ _MADE_NOTHING = {"no_media_generated"}
 _OF_THE_QUESTION = {401, 403, 408, 429, 502, 503, 504}
 """What went wrong with reading a result says nothing about the job, which is made and paid for."""
 _FINAL = {"image_too_small", "image_too_large", "file_download_error", "image_load_error"}
+
+
+Options = HttpOptions
 
 
 class Fal(HttpAdapter):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.config import HttpOptions, ProviderConfig
 from provider_worker.adapters.google_errors import google_error
 from provider_worker.adapters.http_adapter import HttpAdapter, decoded
 from provider_worker.adapters.interface import (
@@ -75,6 +75,9 @@ _POLICY = {
     "IMAGE_PROHIBITED_CONTENT",
     "IMAGE_RECITATION",
 }
+
+
+Options = HttpOptions
 
 
 class GeminiImage(HttpAdapter):

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.config import HttpOptions, ProviderConfig
 from provider_worker.adapters.google_errors import google_error
 from provider_worker.adapters.google_videos import LONGEST_PROMPT, failed, file_of, refused
 from provider_worker.adapters.http_adapter import HttpAdapter, decoded, pseudonym
@@ -46,6 +46,12 @@ _STATES = {
     "requires_continuation": "failed",
     "budget_exceeded": "failed",
 }
+
+
+class Options(HttpOptions):
+    """`webhook_secret_env` names the variable with the callbacks' secret."""
+
+    webhook_secret_env: str = ""
 
 
 class Interactions(HttpAdapter):
@@ -182,6 +188,5 @@ def _path(ref: JobRef) -> str:
 
 
 def make(config: ProviderConfig) -> Interactions:
-    """An adapter for one key and one model. The option `webhook_secret_env` names what holds the callbacks' secret."""
-    variable = str(config.options.get("webhook_secret_env") or "")
-    return Interactions(config, os.environ.get(variable, "") if variable else "")
+    """An adapter for one key and one model."""
+    return Interactions(config, os.environ.get(config.read(Options).webhook_secret_env, ""))

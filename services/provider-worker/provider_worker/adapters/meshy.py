@@ -15,8 +15,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from chassis.errors import StartError
-from provider_worker.adapters.config import ProviderConfig
+from pydantic import Field
+
+from provider_worker.adapters.config import HttpOptions, ProviderConfig
+from provider_worker.adapters.config import Options as AdapterOptions
 from provider_worker.adapters.http_adapter import HttpAdapter
 from provider_worker.adapters.interface import (
     Artifact,
@@ -39,8 +41,6 @@ from provider_worker.adapters.wire import Answer, shown, status_error
 LONGEST_PROMPT = 600
 POLYGONS = (100, 300_000)
 DEFAULT_TRIANGLES = 50_000
-CREDITS: Mapping[str, int] = {"preview": 20, "refine": 10, "image_to_3d": 30, "retexture": 10}
-"""What each task takes at most, where `options.credits` says nothing else."""
 PAGES = 5
 """How far back a list is read for a task."""
 CLOCK_SKEW = timedelta(minutes=1)
@@ -77,12 +77,27 @@ _KINDS_OF_ERROR = {
 }
 
 
+class Credits(AdapterOptions):
+    """What each task takes at most."""
+
+    preview: int = Field(default=20, gt=0)
+    refine: int = Field(default=10, gt=0)
+    image_to_3d: int = Field(default=30, gt=0)
+    retexture: int = Field(default=10, gt=0)
+
+
+class Options(HttpOptions):
+    """What is quoted for a task."""
+
+    credits: Credits = Credits()
+
+
 class Meshy(HttpAdapter):
     """`POST` to one of three paths, then `GET {path}/{id}`. A preview that has succeeded asks for its refinement."""
 
     def __init__(self, config: ProviderConfig) -> None:
         super().__init__(config, config.account("Authorization", "Bearer "))
-        self._credits = {**CREDITS, **config.options.get("credits", {})}
+        self._credits = config.read(Options).credits.model_dump()
         self._model = {"ai_model": config.model} if config.model else {}
 
     def capabilities(self) -> Sequence[Capability]:
@@ -353,9 +368,5 @@ def _refusal(answer: Answer) -> ProviderError:
 
 
 def make(config: ProviderConfig) -> Meshy:
-    """An adapter for one key. Raises `StartError` where `options.credits` are no numbers of credits by task."""
-    given = config.options.get("credits", {})
-    right = isinstance(given, dict) and given.keys() <= CREDITS.keys()
-    if not right or not all(isinstance(number, int) and number > 0 for number in given.values()):
-        raise StartError([f"the provider {config.name}: options.credits has a number for any of {', '.join(CREDITS)}"])
+    """An adapter for one key."""
     return Meshy(config)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.config import HttpOptions, ProviderConfig
 from provider_worker.adapters.http_adapter import HttpAdapter
 from provider_worker.adapters.interface import (
     Artifact,
@@ -44,6 +44,9 @@ _CODES = {
 }
 _OF_THE_ACCOUNT = {ErrorCode.AUTH_ERROR, ErrorCode.RATE_LIMIT, ErrorCode.QUOTA_EXCEEDED}
 _STATES = {"queued": "queued", "processing": "running", "completed": "succeeded", "failed": "failed"}
+
+
+Options = HttpOptions
 
 
 class NanoBanana(HttpAdapter):

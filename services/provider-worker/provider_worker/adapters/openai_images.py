@@ -1,14 +1,14 @@
 """OpenAI Images: GPT image models, synchronous, the picture inline (spec/providers.md, section 3a).
 
-Options of the route file: `quality` (low, medium, high, auto), `background` (auto, opaque, transparent).
+Options of the route file: `quality` and `background`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
-from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.config import HttpOptions, ProviderConfig
 from provider_worker.adapters.http_adapter import HttpAdapter, decoded, pseudonym
 from provider_worker.adapters.interface import (
     Artifact,
@@ -37,11 +37,19 @@ _POLICY = {"moderation_blocked", "content_policy_violation"}
 _NO_MONEY = ("insufficient_quota", "billing_")
 
 
+class Options(HttpOptions):
+    """The two highest qualities are those of gpt-image-2.5."""
+
+    quality: Literal["low", "medium", "high", "auto", "xhigh", "max"] = "medium"
+    background: Literal["auto", "opaque", "transparent"] = "auto"
+
+
 class OpenAIImages(HttpAdapter):
     """`POST /images/generations`. It knows neither a reference of ours nor a list: a lost answer stays unknown."""
 
     def __init__(self, config: ProviderConfig) -> None:
         super().__init__(config, config.account("Authorization", "Bearer ", read_s=None))
+        self._options = config.read(Options)
         self._free_sizes = not config.model.startswith("gpt-image-1")
 
     def capabilities(self) -> Sequence[Capability]:
@@ -75,8 +83,8 @@ class OpenAIImages(HttpAdapter):
             "prompt": req.prompt,
             "n": 1,
             "size": f"{native.width}x{native.height}",
-            "quality": self._config.options.get("quality", "medium"),
-            "background": self._config.options.get("background", "auto"),
+            "quality": self._options.quality,
+            "background": self._options.background,
             "output_format": req.format,
             "safety_identifier": pseudonym(req.tenant_id),
         }

@@ -1,7 +1,8 @@
 """From a name in the route file to an adapter.
 
 `adapter: openai_images` is the module `provider_worker.adapters.openai_images`; `adapter: mine.painter` is a module of
-your own that can be imported. Either has a function `make(config: ProviderConfig) -> ProviderAdapter`.
+your own that can be imported. Either has a function `make(config: ProviderConfig) -> ProviderAdapter`, and may have a
+class `Options`, which the options in the route file are checked by.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any, cast
 
 from chassis.errors import StartError
-from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.config import Options, ProviderConfig
 from provider_worker.adapters.interface import ProviderAdapter
 
 Make = Callable[[ProviderConfig], ProviderAdapter]
@@ -20,18 +22,29 @@ Make = Callable[[ProviderConfig], ProviderAdapter]
 _NAME = re.compile(r"[a-z_][a-z0-9_]*(\.[a-zA-Z_][a-zA-Z0-9_]*)*")
 
 
+def options_of(adapter: str) -> type[Options] | None:
+    """What may be said to adapters of this name, where their module tells it as `Options`."""
+    try:
+        found: Any = getattr(_module(adapter), "Options", None)
+    except StartError:
+        return None
+    return found if isinstance(found, type) and issubclass(found, Options) else None
+
+
 def maker_of(adapter: str, given: Mapping[str, Make]) -> Make:
     """What makes adapters of this name: one of `given`, or a module's `make`. Raises `StartError` in words."""
     if adapter in given:
         return given[adapter]
-    if not _NAME.fullmatch(adapter):
-        raise StartError([f"{adapter!r} is no adapter: it is the name of a module of ours, or of yours with its dots"])
-    module = adapter if "." in adapter else f"provider_worker.adapters.{adapter}"
-    try:
-        found: Any = importlib.import_module(module)
-    except ImportError as error:
-        raise StartError([f"there is no adapter {adapter}: {error}"]) from error
-    make = getattr(found, "make", None)
+    make = getattr(_module(adapter), "make", None)
     if not callable(make):
         raise StartError([f"the adapter {adapter} has no function make(config)"])
     return cast("Make", make)
+
+
+def _module(adapter: str) -> ModuleType:
+    if not _NAME.fullmatch(adapter):
+        raise StartError([f"{adapter!r} is no adapter: it is the name of a module of ours, or of yours with its dots"])
+    try:
+        return importlib.import_module(adapter if "." in adapter else f"provider_worker.adapters.{adapter}")
+    except ImportError as error:
+        raise StartError([f"there is no adapter {adapter}: {error}"]) from error

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.config import HttpOptions, ProviderConfig
 from provider_worker.adapters.http_adapter import HttpAdapter
 from provider_worker.adapters.interface import (
     Artifact,
@@ -53,6 +53,9 @@ _STATES = {
 _POLICY = re.compile(r"nsfw|safety|sensitive|content policy|moderat", re.IGNORECASE)
 _RESETS = re.compile(r"resets in ~?(\d+(?:\.\d+)?)s")
 _VERSION = re.compile(r"[0-9a-f]{64}")
+
+
+Options = HttpOptions
 
 
 class Replicate(HttpAdapter):

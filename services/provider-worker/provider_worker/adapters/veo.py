@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from provider_worker.adapters.config import ProviderConfig
+from provider_worker.adapters.config import HttpOptions, ProviderConfig
 from provider_worker.adapters.google_errors import google_error
 from provider_worker.adapters.google_videos import (
     FORMATS,
@@ -47,6 +47,9 @@ from provider_worker.adapters.wire import shown
 LENGTHS = (4, 6, 8)
 _PLACES = {"image": ("first_frame", "reference"), "lastFrame": ("last_frame",)}
 """What a picture is called on the wire, and in which roles it comes."""
+
+
+Options = HttpOptions
 
 
 class Veo(HttpAdapter):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from provider_worker.adapters.config import Options
 from provider_worker.adapters.sandbox.provider import SandboxProvider, SandboxSettings
 from provider_worker.adapters.sandbox.store import Bill, BillError, Line, read_bill, read_lines
 
-__all__ = ["Bill", "BillError", "Line", "SandboxProvider", "SandboxSettings", "read_bill", "read_lines"]
+__all__ = ["Bill", "BillError", "Line", "Options", "SandboxProvider", "SandboxSettings", "read_bill", "read_lines"]
