@@ -102,7 +102,7 @@ def build(settings: Settings) -> Service:
     )
     checker = Checker()
     leases = Leases(store, lease_s=settings.lease_seconds)
-    claimer = Claimer(store, leases, StoreGate(objects), _pools(table), hands=settings.hands)
+    claimer = Claimer(store, leases, StoreGate(objects), pools_of(table), hands=settings.hands)
     random, health = Random(), Health(store)  # noqa: S311 - jitter
     production = Production(
         providers,
@@ -188,9 +188,10 @@ def _with_cap(table: RouteTable, images_per_tenant: int | None) -> RouteTable:
     return replace(table, routes={**table.routes, Kind.IMAGE: route})
 
 
-def _pools(table: RouteTable) -> list[Pool]:
+def pools_of(table: RouteTable) -> list[Pool]:
+    """The slots of every route."""
     return [
-        Pool(pool_of(use.provider, route.kind), use.provider, route.per_tenant, route.timeout_s)
+        Pool(pool_of(use.provider, route.kind), use.provider, route.per_tenant, route.timeout_of(use.provider))
         for route in table.routes.values()
         for use in route.uses
     ]

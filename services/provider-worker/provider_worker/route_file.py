@@ -64,6 +64,7 @@ class _Provider(_Strict):
     base_url: str = ""
     api_key_env: str | None = None
     download_hosts: tuple[str, ...] = ()
+    timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     retries: _Retries | None = None
     limits: _Limits = _Limits()
     options: dict[str, Any] = Field(default={}, validate_default=True)
@@ -82,7 +83,7 @@ class _Route(_Strict):
     use: tuple[str, ...] = ()
     otherwise: tuple[str, ...] = ()
     per_tenant: int = Field(ge=1)
-    timeout_s: float = Field(gt=0)
+    timeout_s: float = Field(gt=0, allow_inf_nan=False)
     poll_s: float = Field(default=2.0, gt=0)
 
 
@@ -170,7 +171,8 @@ def _config(file: _File, name: str, base_url: str, environ: Mapping[str, str]) -
             ),
             file.price_version,
         ),
-        timeout_s=max((route.timeout_s for route in file.routes if name in _names(route)), default=60.0),
+        timeout_s=provider.timeout_s
+        or max((route.timeout_s for route in file.routes if name in _names(route)), default=60.0),
         options=provider.options,
     )
 
@@ -241,7 +243,7 @@ def _kind_route(file: _File, route: _Route, disabled: Collection[str]) -> KindRo
     names = route.use if usable else _names(route)
     return KindRoute(
         kind=route.kind,
-        uses=tuple(Use(name, file.providers[name].model) for name in names),
+        uses=tuple(Use(name, file.providers[name].model, file.providers[name].timeout_s) for name in names),
         per_tenant=route.per_tenant,
         timeout_s=route.timeout_s,
         poll_s=route.poll_s,

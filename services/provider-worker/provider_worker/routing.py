@@ -25,10 +25,11 @@ Scope = Literal["request", "account", "model", "queue", "replica"]
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One provider with the model it is asked for."""
+    """One provider with the model it is asked for, and the time an attempt has there where it is not the route's."""
 
     provider: str
     model: str
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,11 @@ class KindRoute:
     per_tenant: int
     timeout_s: float
     poll_s: float
+
+    def timeout_of(self, provider: str) -> float:
+        """Seconds that an attempt has at this provider (R67)."""
+        own = next((use.timeout_s for use in self.uses if use.provider == provider), None)
+        return self.timeout_s if own is None else own
 
 
 @dataclass(frozen=True, slots=True)

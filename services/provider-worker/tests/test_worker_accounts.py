@@ -13,10 +13,11 @@ import pytest
 from chassis.ids import uuid7
 from provider_worker.adapters.interface import ErrorCode as ProviderCode
 from provider_worker.adapters.interface import GenerationRequest, ProviderError, Status
+from provider_worker.app import pools_of
 from provider_worker.routing import Account, RouteTable, Use
 from schemas.events import GenerationCompleted, GenerationFailed, GenerationQuoted, GenerationStarted
 from schemas.parts import ErrorCode
-from tests.worker_builders import Home, Painter, Worker, envelope, home_at, pools_of, prepared, table
+from tests.worker_builders import Home, Painter, Worker, envelope, home_at, prepared, table
 
 pytestmark = pytest.mark.integration
 

@@ -10,6 +10,7 @@ from chassis.errors import StartError
 from chassis.settings import read
 from provider_worker.adapters.interface import ErrorCode, ProviderError
 from provider_worker.adapters.registry import maker_of
+from provider_worker.app import pools_of
 from provider_worker.engine.asking import asked
 from provider_worker.route_file import read_routes
 from provider_worker.settings import Settings
@@ -44,6 +45,27 @@ def written(folder: Path, text: str) -> Path:
     path = folder / "routes.yaml"
     path.write_text(text)
     return path
+
+
+def test_an_attempt_has_the_time_of_its_provider_or_else_of_its_route(tmp_path: Path) -> None:
+    table = read_routes(
+        written(tmp_path, GOOD.replace("model: m, retries", "model: m, timeout_s: 180, retries")), {}
+    ).table
+    times = {pool.provider: pool.timeout_s for pool in pools_of(table)}
+    assert times == {"a": 60, "b": 180}
+
+
+def test_pictures_of_openai_may_take_three_minutes() -> None:
+    routes = read_routes(environ=dict.fromkeys(EVERY_KEY, "k"))
+    image = routes.table.routes[Kind.IMAGE]
+    assert (image.timeout_of("openai"), image.timeout_of("gemini")) == (180, 60)
+    assert (routes.configs["openai"].timeout_s, routes.configs["fal"].timeout_s) == (180, 60)
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "soon", ".inf"])
+def test_a_time_that_is_none_is_refused_with_its_place(tmp_path: Path, wrong: str) -> None:
+    text = GOOD.replace("model: m, retries", f"model: m, timeout_s: {wrong}, retries")
+    assert "line 7: providers.b.timeout_s: " in faults(tmp_path, text)
 
 
 def test_without_any_key_images_come_from_the_sandbox_at_four_cents() -> None:

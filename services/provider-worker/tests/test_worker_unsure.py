@@ -43,6 +43,7 @@ from tests.worker_builders import (
 
 pytestmark = pytest.mark.integration
 
+ROUTE_S = 2.0
 POOLS = [Pool("painter/image", "painter", 5, 60.0)]
 BUSY = ProviderError(ProviderCode.RATE_LIMIT, "too many requests")
 LOST = ProviderError(ProviderCode.TIMEOUT, "no answer", outcome=Outcome.UNKNOWN)
@@ -91,6 +92,37 @@ async def test_a_lost_call_that_nobody_can_find_ends_as_unknown_and_keeps_its_ho
     assert len(painter.calls) == 1
     [failed] = await home.said(GenerationFailed)
     assert (failed.code, failed.final, failed.billing.state) == (ErrorCode.SUBMIT_UNKNOWN, True, "pending")
+
+
+async def test_an_attempt_has_the_time_of_its_provider_and_not_its_routes(home: Home) -> None:
+    painter = Painter()
+
+    async def never(req: GenerationRequest) -> Status:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    painter.answer = never
+    here = home.worker(painter, routes=table(Use("painter", "m", timeout_s=0.2)))
+    await here.hear(envelope(prepared()))
+    await here.finish()
+    [failed] = await home.said(GenerationFailed)
+    assert (failed.code, "0.2 s" in failed.message) == (ErrorCode.TIMEOUT, True)
+
+
+async def test_an_attempt_that_goes_on_at_a_slower_provider_has_its_time(home: Home) -> None:
+    quick, slow = Painter(name="quick"), Painter(name="slow")
+    quick.answer = refusing(ProviderError(ProviderCode.AUTH_ERROR, "no such key"), 1, quick)
+
+    async def slowly(req: GenerationRequest) -> Status:
+        await asyncio.sleep(ROUTE_S + 0.5)
+        return slow.make(req)
+
+    slow.answer = slowly
+    uses = Use("quick", "m"), Use("slow", "m", timeout_s=60.0)
+    here = home.worker(quick, slow, routes=table(*uses, timeout_s=ROUTE_S))
+    await here.hear(envelope(prepared()))
+    await here.finish()
+    assert [made.attempt for made in await home.said(GenerationCompleted)] == [1]
 
 
 async def test_an_attempt_past_its_deadline_times_out_and_its_late_result_is_settled(home: Home) -> None:

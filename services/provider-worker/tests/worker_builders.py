@@ -35,6 +35,7 @@ from provider_worker.adapters.interface import (
     WebhookEvent,
 )
 from provider_worker.adapters.signatures import unsigned
+from provider_worker.app import pools_of
 from provider_worker.engine.attempts import Tools
 from provider_worker.engine.bills import Bills
 from provider_worker.engine.claiming import Claimer
@@ -47,9 +48,8 @@ from provider_worker.engine.production import CallbackUrl, Production
 from provider_worker.engine.upkeep import Upkeep
 from provider_worker.events import Hears
 from provider_worker.planning import Planner
-from provider_worker.routing import KindRoute, RetryPolicy, RouteTable, Use, pool_of
+from provider_worker.routing import KindRoute, RetryPolicy, RouteTable, Use
 from provider_worker.store.database import TaskDatabase
-from provider_worker.tasks import Pool
 from schemas.cloudevents import CloudEvent, decode
 from schemas.event import Event
 from schemas.events import (
@@ -321,15 +321,6 @@ def worker(
         health=health,
         finisher=finisher,
     )
-
-
-def pools_of(routes: RouteTable) -> list[Pool]:
-    """The slots of every route."""
-    return [
-        Pool(pool_of(use.provider, route.kind), use.provider, route.per_tenant, route.timeout_s)
-        for route in routes.routes.values()
-        for use in route.uses
-    ]
 
 
 @dataclass

@@ -109,7 +109,7 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class ProviderConfig:
-    """One provider. `options` are the adapter's own; `timeout_s` is its longest route's."""
+    """One provider. `options` are the adapter's own; `timeout_s` is the longest an attempt has there."""
 
     name: str
     model: str = ""

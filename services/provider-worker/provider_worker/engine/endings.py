@@ -77,7 +77,7 @@ class Endings:
             case LookAgain(wait):
                 return Await(task, wait, counts=True)
             case Switch(offer):
-                return Park(task, 0.0, time_left, offer=offer)
+                return Park(task, 0.0, time_left + self._longer(task, offer), offer=offer)
             case Requote(offer, remake):
                 return self._advance(task, failure, offer, staged, remake=remake)
             case End():
@@ -102,6 +102,11 @@ class Endings:
             resendable=self.resendable(task.offer.provider),
             unknown_s=task.unknown_s,
         )
+
+    def _longer(self, task: Task, offer: Offer) -> float:
+        """How much more time an attempt has that goes on at a slower provider."""
+        route = self.table.route(task.item.kind)
+        return max(0.0, route.timeout_of(offer.provider) - route.timeout_of(task.offer.provider))
 
     def _advance(self, task: Task, failure: Failure, offer: Offer, staged: Staged | None, *, remake: bool) -> Advance:
         quote = says.quoted(

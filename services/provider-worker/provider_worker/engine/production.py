@@ -171,7 +171,7 @@ class Production:
     async def _given_up(self, submission: Submission) -> Delivery | Failure:
         """A job past its deadline may have finished: it is looked at once more, and stopped where it has not."""
         task = submission.task
-        timed_out = late(task, submission.adapter.name, submission.route.timeout_s)
+        timed_out = late(task, submission.adapter.name, submission.route.timeout_of(submission.adapter.name))
         try:
             found = await self._looked_up(submission)
             if found is Undelivered.AT_WORK and await submission.stop():
