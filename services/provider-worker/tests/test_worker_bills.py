@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chassis.errors import Transient
-from provider_worker.adapters.interface import Artifact, Cost
+from provider_worker.adapters.interface import Artifact, JobRef, Status
 from provider_worker.engine import bills
 from provider_worker.metrics import UNFORESEEN
 from schemas.events import GenerationSettled
@@ -21,16 +21,20 @@ from tests.worker_studio import SLOW, Studio, look, sent
 pytestmark = pytest.mark.integration
 
 LINK = Artifact("image/png", url="https://studio.example/1.png")
-NONSENSE = Cost(-1, "USD", "reported")
-"""No bill of ours can be that."""
 
 
 @dataclass
 class Gallery(Studio):
-    """Its results are fetched from addresses that answer once they are let."""
+    """Its results are fetched from addresses that answer once they are let; `riddles` are jobs it says nonsense of."""
 
     fetching: asyncio.Event = field(default_factory=asyncio.Event)
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
+    riddles: set[str] = field(default_factory=set)
+
+    async def poll(self, ref: JobRef) -> Status:
+        if ref.external_id in self.riddles:
+            raise ZeroDivisionError
+        return await super().poll(ref)
 
     async def fetch(self, art: Artifact) -> AsyncIterator[bytes]:
         self.fetching.set()
@@ -105,9 +109,9 @@ async def test_a_lookup_that_does_not_end_is_broken_off_and_made_again_later(
 
 
 async def test_a_bill_that_is_tripped_over_waits_and_hinders_no_other(home: Home) -> None:
-    studio, before = Studio(), stumbled()
+    studio, before = Gallery(), stumbled()
     here = await timed_out(home, studio, items=2)
-    studio.done(1, cost=NONSENSE)
+    studio.riddles.add("job-1")
     studio.done(2)
     assert await here.bills.step()
     assert len(await home.said(GenerationSettled)) == 1
@@ -117,9 +121,9 @@ async def test_a_bill_that_is_tripped_over_waits_and_hinders_no_other(home: Home
 
 
 async def test_a_bill_that_is_tripped_over_for_a_day_is_an_operators(home: Home) -> None:
-    studio = Studio()
+    studio = Gallery()
     here = await timed_out(home, studio)
-    studio.done(cost=NONSENSE)
+    studio.riddles.add("job-1")
     await home.rows("UPDATE attempts SET closed_at = now() - interval '3 days'")
     await here.bills.step()
     found = await open_bill(home)
@@ -131,7 +135,7 @@ async def test_what_cannot_even_be_put_off_is_told_once_the_others_have_ended(
 ) -> None:
     studio = Gallery()
     here = await timed_out(home, studio, items=2)
-    studio.done(1, cost=NONSENSE)
+    studio.riddles.add("job-1")
     studio.done(2, artifacts=[LINK])
 
     async def away(*_: Any, **__: Any) -> None:
