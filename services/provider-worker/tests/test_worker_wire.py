@@ -141,6 +141,7 @@ def test_a_status_means_what_the_table_says(
         ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
         ({"retry-after": "Fri, 20 Nov 2026 12:00:30 GMT"}, 30.0),
         ({"retry-after": "Fri, 20 Nov 2026 11:00:00 GMT"}, 0.0),
+        ({"retry-after": "Fri, 20 Nov 2026 12:00:30 +9999999999999999999"}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "-5"}, None),
         ({"retry-after": "nan"}, None),
