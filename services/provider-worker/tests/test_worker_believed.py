@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-import pytest
+import base64
 
-from provider_worker.adapters.interface import Artifact, Cost, ErrorCode, JobRef, ProviderError, Status
+import pytest
+from pydantic import SecretStr
+
+from provider_worker.adapters import gemini_image, openai_images
+from provider_worker.adapters.config import Price, Prices, ProviderConfig
+from provider_worker.adapters.interface import (
+    Artifact,
+    Cost,
+    ErrorCode,
+    GenerationRequest,
+    JobRef,
+    MediaKind,
+    Op,
+    ProviderError,
+    Status,
+)
+from provider_worker.adapters.registry import Make
 from provider_worker.engine.failures import billing_of
+from simulator.testing import RunningSimulator
 
 QUOTED = 40_000
 MOST = 2**63 - 1
@@ -46,3 +63,45 @@ def test_names_and_words_are_kept_without_what_a_database_refuses(odd: str) -> N
 def test_a_wait_of_no_length_is_none(seconds: float) -> None:
     assert ProviderError(ErrorCode.RATE_LIMIT, "later", retry_after=seconds).retry_after is None
     assert Status("running", "x", poll_after_s=seconds).poll_after_s is None
+
+
+PICTURE = base64.b64encode(b"a picture").decode()
+WISH = GenerationRequest("a1", "acme", MediaKind.IMAGE, Op.TEXT_TO_IMAGE, "A fox", 1024, 1024)
+TOKENS = (Price("image", QUOTED), Price("million_input_tokens", 5_000_000), Price("million_output_tokens", 30_000_000))
+GEMINI = {"candidates": [{"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": PICTURE}}]}}]}
+ADAPTERS: dict[str, Make] = {"gemini": gemini_image.make, "openai": openai_images.make}
+
+
+def odd_usage(provider: str, usage: object) -> dict[str, object]:
+    if provider == "gemini":
+        return {**GEMINI, "usageMetadata": usage, "responseId": "a\x00b"}
+    return {"data": [None, {"b64_json": PICTURE}], "usage": usage}
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        [1],
+        "n/a",
+        {"promptTokenCount": "n/a", "candidatesTokenCount": 1, "input_tokens": "n/a", "output_tokens": 1},
+        {"promptTokenCount": -5, "candidatesTokenCount": 1, "input_tokens": -5, "output_tokens": 1},
+        {"promptTokenCount": 2**63 - 1, "candidatesTokenCount": 1, "input_tokens": 2**63 - 1, "output_tokens": 1},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("provider", ADAPTERS)
+async def test_a_paid_picture_is_kept_whatever_is_said_of_its_tokens(
+    simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch, provider: str, usage: object
+) -> None:
+    path, model = ("gemini", "gemini-2.5-flash-image") if provider == "gemini" else ("openai/v1", "gpt-image-2")
+    config = ProviderConfig(
+        provider, model, f"{simulator.url}/{path}", SecretStr(f"sim-{provider}"), prices=Prices(provider, TOKENS)
+    )
+    made = ADAPTERS[provider](config)
+    monkeypatch.setattr("provider_worker.adapters.wire.Answer.json", lambda answer: odd_usage(provider, usage))
+    status = await made.submit(WISH, made.plan(WISH))
+    await made.close()
+    assert isinstance(status, Status)
+    assert (status.state, [found.data for found in status.artifacts]) == ("succeeded", [b"a picture"])
+    assert "\x00" not in status.external_id
+    assert status.cost == made.estimate(WISH)

@@ -139,7 +139,7 @@ async def test_a_script_that_fails_is_a_line_with_its_exit_code_and_what_it_said
         prices=Prices("script", [Price("image", PRICE)]),
         options={"argv": [sys.executable, "-c", program]},
     )
-    here = home.worker(make_script(config), routes=table(Use("script", ""), waits=()))  # type: ignore[arg-type]
+    here = home.worker(make_script(config), routes=table(Use("script", ""), waits=()))
     job = prepared([item(prompt=PROMPT)])
     await here.hear(envelope(job))
     await here.finish()
