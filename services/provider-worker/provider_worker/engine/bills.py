@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from chassis.errors import Transient
@@ -24,9 +26,9 @@ from schemas.parts import Billing, Output
 log = get_logger()
 
 MOST = 20
-AGAIN_S, LONGEST_S = 600.0, 540.0
-"""A lookup whose process died is made again after the first of these, and is broken off before that: each new one
-fences the one before, and both would stage under one key."""
+AGAIN_S, LONGEST_S = 60.0, 540.0
+"""A lookup whose process died is made again after the first of these; a living one puts that off until it is broken off
+after the second: each new one fences the one before, and both would stage under one key."""
 LONGEST_WAIT_S = 600.0
 HOPELESS_AFTER_S = 24 * 3600.0
 """No provider keeps a job at work so long: an operator has to ask it in another way."""
@@ -98,12 +100,29 @@ class Bills:
     async def _answer(self, bill: OpenBill) -> _Answer | Undelivered | None:
         """What the provider says now; None while it says nothing final, UNTOLD where it can say nothing."""
         try:
-            async with asyncio.timeout(LONGEST_S):
+            async with asyncio.timeout(LONGEST_S), self._kept(bill):
                 return await self._found(bill)
         except (ProviderError, TimeoutError, Transient) as error:
             why = str(error) or "it took too long"
             log.warning("bill_not_found", error=why, lookups=bill.lookups, **facts(bill.task))
             return None
+
+    @asynccontextmanager
+    async def _kept(self, bill: OpenBill) -> AsyncIterator[None]:
+        keeping = asyncio.create_task(self._keep(bill))
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+
+    async def _keep(self, bill: OpenBill) -> None:
+        while True:
+            await asyncio.sleep(AGAIN_S / 3)
+            try:
+                await self.store.postpone(bill, AGAIN_S, flagged=False)
+            except Transient as error:
+                log.warning("bill_not_kept", error=str(error), **facts(bill.task))
 
     async def _found(self, bill: OpenBill) -> _Answer | Undelivered | None:
         found = await self.production.look_up(bill.task)

@@ -14,7 +14,7 @@ from provider_worker.store.rows import job_of, staged_text, task_of
 from provider_worker.tasks import CountedBills, ListedBill, OpenBill, SettledBill, Staged
 from schemas.parts import Billing
 
-AGAIN_S = 600.0
+AGAIN_S = 60.0
 
 
 PAST_ATTEMPT = """
