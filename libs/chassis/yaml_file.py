@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -12,30 +12,85 @@ from chassis.errors import StartError
 
 M = TypeVar("M", bound=BaseModel)
 
+Place = tuple[int | str, ...]
+"""Where in a file: the keys, and the numbers of list entries, on the way there."""
 
-def read_yaml(raw: bytes, cls: type[M], *, place: str) -> M:
-    """What the file at `place` says, given its bytes. Raises `StartError` with a sentence for each fault in it."""
+Fault = tuple[Place, str]
+
+
+def read_yaml(raw: bytes, cls: type[M], *, place: str, faults: Callable[[M], Iterable[Fault]] = lambda found: ()) -> M:
+    """What the file at `place` says, given its bytes. Raises `StartError` with a sentence for each fault in it.
+
+    `faults` finds those that the model cannot see.
+    """
     try:
-        return cls.model_validate(yaml.safe_load(raw))
+        tree = yaml.compose(raw, _Loader)
+        said = yaml.load(raw, _Loader)  # noqa: S506 - a safe loader that refuses more
+        if not isinstance(said, Mapping):
+            raise StartError([f"{place}: line 1: there has to be a mapping of {', '.join(cls.model_fields)}"])
+        found = cls.model_validate(said)
+        problems = [_sentence(tree, *fault) for fault in faults(found)]
     except yaml.YAMLError as error:
         raise StartError([f"{place}: {_not_yaml(error)}"]) from error
+    except RecursionError as error:
+        raise StartError([f"{place}: is nested too deeply"]) from error
     except ValidationError as error:
-        tree = yaml.compose(raw, yaml.SafeLoader)
-        raise StartError([f"{place}: {_in_words(tree, problem)}" for problem in error.errors()]) from error
+        problems = [_sentence(tree, *_fault(cls, problem)) for problem in error.errors()]
+    if problems:
+        raise StartError([f"{place}: {problem}" for problem in problems])
+    return found
+
+
+class _Loader(yaml.SafeLoader):
+    """Of two equal keys YAML would keep the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is here twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def _not_yaml(error: yaml.YAMLError) -> str:
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return f"is not YAML: {' '.join(str(error).split())}"
     said = ", ".join(filter(None, (error.context, error.problem)))
-    return f"line {error.problem_mark.line + 1}: is not YAML: {said}"
+    what = "" if isinstance(error, yaml.constructor.ConstructorError) else "is not YAML: "
+    return f"line {error.problem_mark.line + 1}: {what}{said}"
 
 
-def _in_words(tree: Any, problem: Any) -> str:
-    key = ".".join(map(str, problem["loc"])) or "file"
-    *_, node = _down(tree, problem["loc"])
+def _sentence(tree: Any, place: Place, words: str) -> str:
+    *_, node = _down(tree, place)
     line = node.start_mark.line + 1 if node is not None else 1
-    return f"line {line}: {key}: {problem['msg'].removeprefix('Value error, ')}"
+    return f"line {line}: {'.'.join(map(str, place)) or 'file'}: {words}"
+
+
+def _fault(cls: type[BaseModel], problem: Any) -> Fault:
+    place, words = problem["loc"], problem["msg"].removeprefix("Value error, ")
+    known = ", ".join(_keys(cls, place[:-1]))
+    if problem["type"] == "extra_forbidden" and known:
+        words = f"is none of {known}"
+    elif problem["type"] == "tuple_type":
+        words = "has to be a list"
+    elif problem["type"] == "too_long":
+        words = f"has to have at most {problem['ctx']['max_length']} entries"
+    return place, words
+
+
+def _keys(cls: Any, place: Place) -> Collection[str]:
+    """The keys that may stand there."""
+    for step in place:
+        if isinstance(cls, type) and issubclass(cls, BaseModel):
+            cls = cls.model_fields[str(step)].annotation if step in cls.model_fields else None
+        else:
+            # Of a list, a mapping or an optional value, what it is of.
+            cls = next((one for one in reversed(get_args(cls)) if isinstance(one, type)), None)
+        inner = [one for one in get_args(cls) if isinstance(one, type) and issubclass(one, BaseModel)]
+        if type(None) in get_args(cls) and inner:
+            cls = inner[0]
+    return cls.model_fields if isinstance(cls, type) and issubclass(cls, BaseModel) else ()
 
 
 def _down(node: Any, path: tuple[int | str, ...]) -> Iterator[Any]:

@@ -49,16 +49,25 @@ def test_a_whole_file_is_read() -> None:
         (
             "front: {width: 1}",
             "front: {width: 1, colour: 2}",
-            "line 6: doors.front.colour: Extra inputs are not permitted",
+            "line 6: doors.front.colour: is none of width",
         ),
         ("name: corner\n", "", "line 1: name: Field required"),
         ("front: {width: 1}", "front: [", "line 7: is not YAML: while parsing a flow node"),
         ("name: corner", "name: \xe9", "is not YAML: unacceptable character"),
-        (WHOLE, "", "line 1: file: Input should be a valid dictionary"),
+        (WHOLE, "", "line 1: there has to be a mapping of name, shelves, doors"),
+        (WHOLE, "- corner", "line 1: there has to be a mapping of name, shelves, doors"),
+        ("  - width: 4", "  - width: 4\n    width: 5", "line 5: width is here twice"),
+        (WHOLE, "[" * 20_000, "is nested too deeply"),
     ],
 )
 def test_a_fault_is_named_with_its_line_its_key_and_what_is_allowed(whole: str, broken: str, said: str) -> None:
     assert any(fault.startswith(f"shop.yaml: {said}") for fault in faults(WHOLE.replace(whole, broken)))
+
+
+def test_what_the_model_cannot_see_is_told_with_its_line_as_well() -> None:
+    with pytest.raises(StartError) as caught:
+        read_yaml(WHOLE.encode(), Shop, place="shop.yaml", faults=lambda shop: [(("shelves", 1, "width"), "too wide")])
+    assert list(caught.value.problems) == ["shop.yaml: line 4: shelves.1.width: too wide"]
 
 
 def test_all_faults_are_told_each_on_one_line() -> None:

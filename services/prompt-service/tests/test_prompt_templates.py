@@ -138,7 +138,7 @@ def test_the_shortest_prompts_that_providers_take_leave_room_for_the_subject() -
     ("content", "problem"),
     [
         ("name: [", "while parsing"),
-        ("- a\n- b", "valid dictionary"),
+        ("- a\n- b", "there has to be a mapping of"),
         ("name: image\nversion: v1.0\nkind: image\nbase_prompt: x\n", "quality_modifiers: Field required"),
         ("name: image\nversion: 1\nkind: image\nbase_prompt: x\nquality_modifiers: []\n", "version: "),
         ("name: image\nversion: v1.0\nkind: poem\nbase_prompt: x\nquality_modifiers: []\n", "kind: Input should be"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
@@ -206,9 +206,18 @@ def _providers(routes: Routes, settings: Settings) -> dict[str, ProviderAdapter]
             made[name] = maker_of(routes.adapters[name], given)(config)
         except StartError as error:
             problems += [f"routes: the provider {name}: {problem}" for problem in error.problems]
+    problems += _misrouted(routes.table, made)
     if problems:
         raise StartError(problems)
     return made
+
+
+def _misrouted(table: RouteTable, providers: Mapping[str, ProviderAdapter]) -> Iterator[str]:
+    for kind, route in table.routes.items():
+        for name in (use.provider for use in route.uses if use.provider in providers):
+            kinds = {found.kind.value for found in providers[name].capabilities()}
+            if kind.value not in kinds:
+                yield f"routes: the route for {kind.value} uses {name}, which makes {', '.join(sorted(kinds))}"
 
 
 def _sandbox(settings: Settings, config: ProviderConfig) -> ProviderAdapter:

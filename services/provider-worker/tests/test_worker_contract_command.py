@@ -104,7 +104,10 @@ def test_what_an_adapter_raises_is_told_with_its_place(own: Path) -> None:
         ),
     ],
 )
-def test_a_provider_that_no_wire_stands_in_for_is_not_asked(changes: dict[str, str], said: str) -> None:
+def test_a_provider_that_no_wire_stands_in_for_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], said: str
+) -> None:
+    monkeypatch.syspath_prepend(PAINTER.parent)
     with pytest.raises(StartError, match=said):
         cases_of("painter", PAINTER / "routes.yaml", {**TOLD, **changes}, ORIGIN)
 

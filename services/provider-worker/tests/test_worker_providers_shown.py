@@ -11,6 +11,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from chassis.errors import StartError
 from chassis.http import Context, context_headers, make_app
 from chassis.settings import read
 from provider_worker.adapters.config import Price
@@ -135,6 +136,14 @@ async def test_a_provider_that_cannot_be_used_says_why(environ: Mapping[str, str
     assert told["spare"] == (False, "disabled", "no route uses it")
     assert known["gemini"]["model"] == "gemini-2.5-flash-image"
     assert "a key" not in str(known)
+
+
+def test_a_route_that_uses_who_does_not_make_it_is_refused_at_start(environ: Mapping[str, str]) -> None:
+    path = Path(environ["PROVIDER_WORKER_ROUTES_FILE"])
+    path.write_text(ROUTES.replace("kind: texture, use: [openai]", "kind: texture, use: [openai, eleven]"))
+    with pytest.raises(StartError) as caught:
+        build(read(Settings, environ))
+    assert list(caught.value.problems) == ["routes: the route for texture uses eleven, which makes music, sfx"]
 
 
 async def test_a_provider_that_is_closed_for_now_says_why_as_long_as_it_is() -> None:

@@ -190,15 +190,83 @@ def test_an_address_may_come_from_the_environment(tmp_path: Path) -> None:
     path = written(tmp_path, text)
     assert read_routes(path, {}).configs["a"].base_url == "https://a.example.com/v1"
     assert read_routes(path, {"A_URL": "http://127.0.0.1:9"}).configs["a"].base_url == "http://127.0.0.1:9/v1"
-    assert "the base_url of a needs A_URL" in faults(tmp_path, text.replace(":-https://a.example.com", ""))
+    assert "line 6: providers.a.base_url: A_URL is not set" in faults(
+        tmp_path, text.replace(":-https://a.example.com", "")
+    )
 
 
-def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
-    text = GOOD.replace("use: [a, b]", "use: [a, stranger]").replace('"0.04"', '"0.0400001"')
-    said = faults(tmp_path, text)
-    assert "stranger, which is not among the providers" in said
-    assert "no price for stranger" in said
-    assert "finer than a millionth" in said
+def test_everything_that_is_wrong_is_said_at_once_each_with_its_line(tmp_path: Path) -> None:
+    text = GOOD.replace("use: [a, b]", "use: [a, stranger, c, a]").replace('"0.04"', '"0.0400001"')
+    text = text.replace("routes:", "  c: {adapter: sandbox, base_url: 'http://api.example.com'}\nroutes:")
+    text += '  - {provider: b, unit: image, usd: "1"}\n  - {provider: other, unit: image, usd: "1"}\n'
+    said = faults(tmp_path, text).replace(f"{tmp_path}/routes.yaml: ", "").splitlines()
+    assert said == [
+        "line 8: providers.c.base_url: a key would go to api.example.com in the clear: use https",
+        "line 10: routes.0.use: a is here 2 times",
+        "line 10: routes.0.use: stranger is not among the providers a, b, c",
+        "line 10: routes.0.use: there is no price for c",
+        "line 12: prices.0.usd: 0.0400001 is finer than a millionth",
+        "line 15: prices.3.usd: one image at b has a price already",
+        "line 16: prices.4.provider: other is not among the providers a, b, c",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("whole", "broken", "said"),
+    [
+        (
+            "a: {adapter: sandbox",
+            "a: {adapter: sandbocks",
+            "line 6: providers.a.adapter: there is no adapter sandbocks, but",
+        ),
+        (
+            "a: {adapter: sandbox",
+            "a: {adapter: mine.none",
+            "line 6: providers.a.adapter: the module mine.none of yours",
+        ),
+        ("model: m}", "model: ../../admin}", "line 6: providers.a.model: '../../admin' is no model"),
+        ("model: m}", "modle: m}", "line 6: providers.a.modle: is none of adapter, model, base_url,"),
+        (
+            "model: m}",
+            "base_url: 'ftp://a.example.com'}",
+            "line 6: providers.a.base_url: 'ftp://a.example.com' is no address",
+        ),
+        ("model: m}", "base_url: '${A_URL'}", "line 6: providers.a.base_url: '${A_URL' is no address"),
+        (
+            "model: m}",
+            "base_url: 'https://me:pw@a.example.com'}",
+            "line 6: providers.a.base_url: it is an address alone",
+        ),
+        ("model: m}", "api_key_env: 'abc def'}", "line 6: providers.a.api_key_env: 'abc def' is no name of a variable"),
+        ("model: m}", "download_hosts: ['*']}", "line 6: providers.a.download_hosts: '*' is no host"),
+        ("model: m}", "download_hosts: ['*.com']}", "line 6: providers.a.download_hosts: '*.com' is no host"),
+        ("model: m}", "download_hosts: fal.media}", "line 6: providers.a.download_hosts: has to be a list"),
+        (
+            "model: m}",
+            "limits: {concurrency: yes}}",
+            "line 6: providers.a.limits.concurrency: Input should be a valid integer",
+        ),
+        (
+            "model: m}",
+            "limits: {concurency: 1}}",
+            "line 6: providers.a.limits.concurency: is none of concurrency, requests",
+        ),
+        ("timeout_s: 60", "timeout_s: .inf", "line 9: routes.0.timeout_s: Input should be a finite number"),
+        ("timeout_s: 60", "timeout_s: 1e9", "line 9: routes.0.timeout_s: Input should be less than or equal to 86400"),
+        ("per_tenant: 3", "per_tenant: 3, per_tenant: 4", "line 9: per_tenant is here twice"),
+        ('"0.04"', '"1e400"', "line 11: prices.0.usd: Input should be less than or equal to 100000"),
+        (
+            "waits: [1, 2",
+            "waits: [" + "1, " * 30 + "1, 2",
+            "line 7: providers.b.retries.waits: has to have at most 20 entries",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_named_with_its_line_its_key_and_what_is_allowed(
+    tmp_path: Path, whole: str, broken: str, said: str
+) -> None:
+    assert whole in GOOD
+    assert f"routes.yaml: {said}" in faults(tmp_path, GOOD.replace(whole, broken, 1))
 
 
 def test_an_unknown_field_is_named(tmp_path: Path) -> None:

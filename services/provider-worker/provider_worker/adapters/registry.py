@@ -8,6 +8,7 @@ class `Options`, which the options in the route file are checked by.
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import re
 from collections.abc import Callable, Mapping
 from types import ModuleType
@@ -31,6 +32,11 @@ def options_of(adapter: str) -> type[Options] | None:
     return found if isinstance(found, type) and issubclass(found, Options) else None
 
 
+def check_adapter(adapter: str) -> None:
+    """Raises `StartError` in words where there is no module of this name."""
+    _module(adapter)
+
+
 def maker_of(adapter: str, given: Mapping[str, Make]) -> Make:
     """What makes adapters of this name: one of `given`, or a module's `make`. Raises `StartError` in words."""
     if adapter in given:
@@ -47,4 +53,13 @@ def _module(adapter: str) -> ModuleType:
     try:
         return importlib.import_module(adapter if "." in adapter else f"provider_worker.adapters.{adapter}")
     except ImportError as error:
-        raise StartError([f"there is no adapter {adapter}: {error}"]) from error
+        if "." in adapter:
+            raise StartError([f"the module {adapter} of yours cannot be imported: {error}"]) from error
+        raise StartError([f"there is no adapter {adapter}, but {', '.join(_ours())}, or a module of yours"]) from error
+
+
+def _ours() -> list[str]:
+    """Names of modules with a `make`."""
+    package = importlib.import_module("provider_worker.adapters")
+    modules = (f"{package.__name__}.{found.name}" for found in pkgutil.iter_modules(package.__path__))
+    return [name.rpartition(".")[2] for name in modules if hasattr(importlib.import_module(name), "make")]
