@@ -26,6 +26,7 @@ from chassis.consumer import Subscription
 from chassis.outbox import Draft, Outbox
 from chassis.telemetry import bind_event
 from provider_worker import says
+from provider_worker.money import spelled
 from provider_worker.planning import Plan, Planner
 from provider_worker.store import callbacks, intake, redownloads
 from provider_worker.tasks import CancelReason
@@ -146,10 +147,9 @@ def _tasks_of(events: Sequence[CloudEvent[CostReserved | BudgetRefused]]) -> lis
 
 def _refusal(refused: BudgetRefused) -> str:
     cap = "the job's max_cost" if refused.cap == "max_cost" else "the budget"
-    return (
-        f"{cap} leaves {refused.left_micros} of {refused.limit_micros} millionths of {refused.currency}; "
-        f"{refused.amount_micros} were asked for"
-    )
+    amounts = (refused.left_micros, refused.limit_micros, refused.amount_micros)
+    left, limit, asked = (spelled(micros, refused.currency) for micros in amounts)
+    return f"{cap} leaves {left} of {limit}; {asked} were asked for"
 
 
 def subscriptions(

@@ -12,13 +12,13 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
 from provider_worker import says
-from provider_worker.settlements import COLUMNS, MICROS, NoSettlement, Settlement, billing_of, evidence, micros
+from provider_worker.money import spelled
+from provider_worker.settlements import COLUMNS, NoSettlement, Settlement, billing_of, evidence, micros
 from provider_worker.settlements import settlements as settlements_of
 from provider_worker.store.database import TaskDatabase
 from provider_worker.tasks import ListedBill, OpenBill
@@ -78,14 +78,15 @@ async def _settle_and_tell(store: TaskDatabase, settlement: Settlement, *, above
     """Closes the bill and says so; False where none is open, or the amount can hardly be meant."""
     attempt, amount = settlement.attempt_id, settlement.billing.amount_micros
     bill = await store.take_bill(attempt)
-    if bill is not None and not above_quote and amount > FAR_ABOVE * bill.task.offer.amount_micros:
+    quoted = bill.task.offer.amount_micros if bill else 0
+    if bill is not None and not above_quote and amount > FAR_ABOVE * quoted:
         sys.stderr.write(
-            f"{_money(amount)} is more than {FAR_ABOVE} times the {_money(bill.task.offer.amount_micros)} that attempt "
+            f"{spelled(amount)} is more than {FAR_ABOVE} times the {spelled(quoted)} that attempt "
             f"{attempt} was quoted. Nothing was changed; if it is what the provider charged, add --above-quote.\n"
         )
         return False
     if bill is not None and await _settled(store, bill, settlement):
-        sys.stdout.write(f"Settled: {_money(amount)} for {attempt}.\n")
+        sys.stdout.write(f"Settled: {spelled(amount)} for {attempt}.\n")
         return True
     known = await store.settled_bill(attempt)
     if known is None:
@@ -94,7 +95,7 @@ async def _settle_and_tell(store: TaskDatabase, settlement: Settlement, *, above
         proof = f" ({known.evidence})" if known.evidence else ""
         sys.stderr.write(
             f"There is no open bill of an attempt {attempt} any more: it cost "
-            f"{_money(known.billing.amount_micros)}{proof}. Nothing was changed.\n"
+            f"{spelled(known.billing.amount_micros)}{proof}. Nothing was changed.\n"
         )
     return False
 
@@ -113,7 +114,7 @@ def _show(found: Sequence[ListedBill], *, as_json: bool) -> None:
         sys.stdout.write("No bill is open.\n")
     for bill in found:
         sys.stdout.write(
-            f"{bill.attempt_id}  {bill.provider}/{bill.model}  {bill.code}  quoted {_money(bill.quoted_micros)}  "
+            f"{bill.attempt_id}  {bill.provider}/{bill.model}  {bill.code}  quoted {spelled(bill.quoted_micros)}  "
             f"open for {bill.age_s / 60:.0f} min, looked up {bill.lookups} times  "
             f"job {bill.job_id} item {bill.item} tenant {bill.tenant_id}"
             f"{'  NEEDS AN OPERATOR' if bill.needs_operator else ''}"
@@ -123,10 +124,6 @@ def _show(found: Sequence[ListedBill], *, as_json: bool) -> None:
 
 def _plain(bill: ListedBill) -> Mapping[str, Any]:
     return {name: str(value) if isinstance(value, UUID) else value for name, value in asdict(bill).items()}
-
-
-def _money(micros: int) -> str:
-    return f"{Decimal(micros) / MICROS:f} USD"
 
 
 def _told(read: Callable[[str], _Read]) -> Callable[[str], _Read]:

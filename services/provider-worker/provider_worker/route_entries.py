@@ -16,10 +16,10 @@ from chassis.errors import StartError
 from chassis.yaml_file import Fault
 from provider_worker.adapters.config import read_options
 from provider_worker.adapters.registry import check_adapter, options_of
+from provider_worker.money import MICROS
 from provider_worker.routing import Account
 from schemas.parts import ErrorCode, Kind
 
-MICROS = 1_000_000
 LATE_S = 1.0
 MOST_WAITS = 20
 

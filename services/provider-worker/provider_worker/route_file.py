@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from chassis.errors import StartError
 from chassis.yaml_file import read_yaml
 from provider_worker.adapters.config import Price, Prices, ProviderConfig
+from provider_worker.money import MICROS
 from provider_worker.route_entries import (
-    MICROS,
     ProviderEntry,
     RetriesEntry,
     RouteEntry,

@@ -9,10 +9,10 @@ from decimal import Decimal, InvalidOperation, Overflow
 from io import StringIO
 from uuid import UUID
 
+from provider_worker.money import MICROS
 from provider_worker.routing import NO_BILL
 from schemas.parts import Billing
 
-MICROS = 1_000_000
 COLUMNS = ("attempt_id", "paid_usd", "evidence")
 MOST_EVIDENCE = 500
 MOST_MICROS = 2**63 - 1
