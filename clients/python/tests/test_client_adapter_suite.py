@@ -13,7 +13,7 @@ import pytest
 BACKLOT = Path(sys.executable).with_name("backlot")
 PAINTER = Path(__file__).parents[3] / "docs" / "how-to" / "painter"
 # A result that nothing is billed for: the ledger would be told a wrong price.
-RIGHT, WRONG = 'round(price * 1_000_000)', "0"
+RIGHT, WRONG = "round(price * 1_000_000)", "0"
 
 
 @pytest.fixture
