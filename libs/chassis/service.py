@@ -41,7 +41,7 @@ log = get_logger()
 S = TypeVar("S", bound=ServiceSettings)
 
 _PARTITION_INTERVAL = 3600.0
-# A batch of 500 events makes tens of thousands of objects that die with it: Python's default of 700 looks at them again
+# A batch of events makes thousands of objects that die with it: Python's default of 700 looks at them again
 # and again (measured: a fifth of the CPU of a batch).
 _GC_THRESHOLDS = (10_000, 10, 10)
 
