@@ -214,6 +214,22 @@ async def test_a_request_that_fails_again_and_again_keeps_no_breaker_open(home: 
     assert len(await home.said(GenerationCompleted)) == 1
 
 
+async def test_requests_that_failed_elsewhere_keep_no_breaker_open(home: Home) -> None:
+    first, second = Refusing(), Refusing(name="second")
+    first.error = second.error = DOWN
+    routes = table(Use("painter", "paint-1"), Use("second", "paint-1"), per_tenant=50, waits=())
+    here = home.worker(first, second, routes=routes)
+    await asked_for(here, items=4)
+    for _ in range(5):
+        await here.store.provider_failed("second", ErrorCode.TEMPORARY, "it is down", None)
+    await reopened(home)
+    await here.health.refresh()
+    await here.finish(rounds=100)
+    assert len(await home.said(GenerationFailed)) == 4
+    assert len(second.calls) == 4
+    assert not await home.rows("SELECT 1 FROM accounts WHERE provider = 'second' AND opened_until > now()")
+
+
 async def test_one_failure_among_others_that_go_well_opens_nothing(home: Home) -> None:
     painter = Refusing()
     here = home.worker(painter, routes=table(waits=()))

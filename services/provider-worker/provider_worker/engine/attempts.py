@@ -156,7 +156,8 @@ class Attempt:
         """What a submit came to says how its provider is; a question about a job says nothing."""
         failure = made if isinstance(made, Failure) else None
         if not self._task.resuming and not (failure and failure.unsent):
-            await self._tools.health.note(self._task.offer.provider, failure, again=self._task.calls > 1)
+            again = self._task.calls > 1 or bool(self._task.tried)
+            await self._tools.health.note(self._task.offer.provider, failure, again=again)
 
     async def _look_later(self, at_work: AtWork) -> None:
         before, now = self._task.external, at_work.reference

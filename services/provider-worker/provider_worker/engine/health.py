@@ -62,7 +62,7 @@ class Health:
     async def note(self, provider: str, failure: Failure | None, *, again: bool) -> None:
         """What a call came to; None is an answer without fault. `again`: this request had failed before.
 
-        What fails again may be the request's own fault: it neither opens a breaker nor keeps it open.
+        What fails again, here or elsewhere, may be its own fault: it neither opens a breaker nor keeps it open.
         """
         try:
             if failure is None or not _counts(failure):
