@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chassis.errors import Transient
-from provider_worker.adapters.interface import Artifact, JobRef, Status
+from provider_worker.adapters.interface import Artifact, ErrorCode, JobRef, ProviderError, Status
 from provider_worker.engine import bills
 from provider_worker.metrics import UNFORESEEN
 from schemas.events import GenerationSettled
@@ -130,6 +130,16 @@ async def test_a_bill_that_is_tripped_over_for_a_day_is_an_operators(home: Home)
     await here.bills.step()
     found = await open_bill(home)
     assert (found.later, found.flagged) == (True, True)
+
+
+async def test_what_no_further_question_answers_is_an_operators_after_five(home: Home) -> None:
+    studio = Studio()
+    here = await timed_out(home, studio)
+    studio.standing["job-1"] = ProviderError(ErrorCode.PROVIDER_ERROR, "it has 2 jobs that may be this one")
+    for flagged in (False, False, False, False, True):
+        await home.rows("UPDATE attempts SET lookup_at = now()")
+        await here.bills.step()
+        assert (await open_bill(home)).flagged is flagged
 
 
 async def test_what_cannot_even_be_put_off_is_told_once_the_others_have_ended(

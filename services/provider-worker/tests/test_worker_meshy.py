@@ -213,6 +213,13 @@ async def test_a_lost_refinement_is_no_preview_and_of_no_other_words(made: Meshy
     assert same(await looked_up(made, WISH, plan), mine)
 
 
+async def test_a_task_that_came_to_nothing_is_not_taken_for_the_one_after_it(made: Meshy) -> None:
+    request = replace(WISH, prompt="A prize wheel [[sim:failx1]]")
+    assert (await made.poll(await sent(made, request))).state == "failed"
+    lost = await sent(made, request)
+    assert same(await looked_up(made, request), lost)
+
+
 @pytest.mark.parametrize("phase", ["preview", "refine"])
 async def test_several_that_may_be_ours_are_none_of_them(made: Meshy, phase: str) -> None:
     plan = made.plan(WISH) if phase == "preview" else await refinement(made)
@@ -220,7 +227,7 @@ async def test_several_that_may_be_ours_are_none_of_them(made: Meshy, phase: str
         await sent(made, WISH, plan)
     with pytest.raises(ProviderError, match="2 tasks that may be this one") as caught:
         await looked_up(made, WISH, plan)
-    assert caught.value.code is ErrorCode.TEMPORARY
+    assert caught.value.code is ErrorCode.PROVIDER_ERROR
 
 
 @pytest.mark.parametrize("request_", [OF_PICTURE, RETEXTURED], ids=["image", "retexture"])
@@ -267,7 +274,7 @@ async def test_a_task_that_does_not_tell_its_words_may_be_ours(
 async def test_what_is_not_there_after_all_the_time_meshy_keeps_may_have_been(made: Meshy) -> None:
     with pytest.raises(ProviderError, match="3 days") as caught:
         await made.find(WISH, made.plan(WISH), datetime.now(UTC) - timedelta(days=3, minutes=1))
-    assert caught.value.code is ErrorCode.TEMPORARY
+    assert caught.value.code is ErrorCode.PROVIDER_ERROR
 
 
 async def test_what_is_at_work_is_not_stopped_and_what_is_done_is_not_deleted(

@@ -81,7 +81,7 @@ async def test_a_list_that_was_not_read_to_its_end_proves_nothing(
         await sent(made, replace(WISH, seed=number))
     with pytest.raises(ProviderError, match="too many jobs") as caught:
         await looked_up(made, WISH)
-    assert caught.value.code is ErrorCode.TEMPORARY
+    assert caught.value.code is ErrorCode.PROVIDER_ERROR
     monkeypatch.setattr("provider_worker.adapters.replicate.PAGES", 2)
     assert await looked_up(made, WISH) == mine
 
@@ -100,7 +100,7 @@ async def test_a_prediction_whose_input_is_deleted_may_be_ours(made: Replicate, 
     simulator.post("settings", provider="replicate", url_ttl_s=0)
     with pytest.raises(ProviderError, match="1 jobs that may be this one") as caught:
         await looked_up(made, WISH)
-    assert caught.value.code is ErrorCode.TEMPORARY
+    assert caught.value.code is ErrorCode.PROVIDER_ERROR
 
 
 async def test_a_prediction_whose_input_is_deleted_is_anothers_where_it_calls_another(
@@ -116,7 +116,7 @@ async def test_a_prediction_whose_input_is_deleted_is_anothers_where_it_calls_an
 async def test_what_is_not_there_after_an_hour_may_have_been(made: Replicate) -> None:
     with pytest.raises(ProviderError, match="an hour") as caught:
         await made.find(WISH, made.plan(WISH), datetime.now(UTC) - timedelta(minutes=61))
-    assert caught.value.code is ErrorCode.TEMPORARY
+    assert caught.value.code is ErrorCode.PROVIDER_ERROR
     mine = await sent(made, WISH)
     assert await made.find(WISH, made.plan(WISH), datetime.now(UTC) - timedelta(minutes=61)) == mine
 

@@ -68,6 +68,7 @@ _STATES = {
     "EXPIRED": "failed",
     "CANCELED": "cancelled",
 }
+_NOTHING = {"failed", "cancelled"}
 _FULL = re.compile(r"NoMore(Concurrent|Pending)Tasks")
 _POLICY = re.compile(r"moderat|safety filter", re.IGNORECASE)
 _KINDS_OF_ERROR = {
@@ -175,10 +176,12 @@ class Meshy(HttpAdapter):
         """
         path = _path(plan)
         alike = [task async for task in self._listed(path, since) if _alike(task, req, plan)]
+        # One that came to nothing costs nothing, and may be an earlier call of this attempt.
+        alike = [task for task in alike if _STATES.get(word(task, "status")) not in _NOTHING] or alike[:1]
         if len(alike) > 1 or (alike and (path != _TEXT or not _tells_its_words(alike[0]))):
-            raise ProviderError(ErrorCode.TEMPORARY, f"{self.name} has {len(alike)} tasks that may be this one")
+            raise ProviderError(ErrorCode.PROVIDER_ERROR, f"{self.name} has {len(alike)} tasks that may be this one")
         if not alike and datetime.now(UTC) - since > KEPT:
-            raise ProviderError(ErrorCode.TEMPORARY, f"{self.name} keeps tasks for {KEPT.days} days alone")
+            raise ProviderError(ErrorCode.PROVIDER_ERROR, f"{self.name} keeps tasks for {KEPT.days} days alone")
         return self._ref(self._taken(alike[0], "id"), path, plan.get("mode"), since) if alike else None
 
     async def cancel(self, ref: JobRef) -> bool:
@@ -258,7 +261,7 @@ class Meshy(HttpAdapter):
                 yield task
             if len(tasks) < _PAGE:
                 return
-        raise ProviderError(ErrorCode.TEMPORARY, f"{self.name} has too many tasks to look through")
+        raise ProviderError(ErrorCode.PROVIDER_ERROR, f"{self.name} has too many tasks to look through")
 
     def _preview(self, ref: JobRef, body: Mapping[str, Any]) -> Status:
         refinement = {

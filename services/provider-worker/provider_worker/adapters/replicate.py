@@ -145,9 +145,9 @@ class Replicate(HttpAdapter):
             return self._ref(alike[0])
         if alike or untold:
             message = f"{self.name} has {len(alike) + untold} jobs that may be this one"
-            raise ProviderError(ErrorCode.TEMPORARY, message)
+            raise ProviderError(ErrorCode.PROVIDER_ERROR, message)
         if datetime.now(UTC) - since > KEPT:
-            raise ProviderError(ErrorCode.TEMPORARY, f"{self.name} keeps what it was asked for an hour alone")
+            raise ProviderError(ErrorCode.PROVIDER_ERROR, f"{self.name} keeps what it was asked for an hour alone")
         return None
 
     async def cancel(self, ref: JobRef) -> bool:
@@ -189,7 +189,7 @@ class Replicate(HttpAdapter):
                 yield prediction
             path = text(body, "next") or None
         if path is not None:
-            raise ProviderError(ErrorCode.TEMPORARY, f"{self.name} has too many jobs to look through")
+            raise ProviderError(ErrorCode.PROVIDER_ERROR, f"{self.name} has too many jobs to look through")
 
     def _made(self, external_id: str, body: Any) -> Status:
         price = partial(self._config.prices.of, "image", model=self._config.model)

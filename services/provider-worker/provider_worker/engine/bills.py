@@ -19,7 +19,8 @@ from provider_worker.engine.fetching import Delivery
 from provider_worker.engine.ports import Finisher, Refused, TaskStore
 from provider_worker.engine.production import Production, Undelivered
 from provider_worker.engine.side_by_side import side_by_side
-from provider_worker.routing import Failure
+from provider_worker.engine.submission import MOST_UNTOLD
+from provider_worker.routing import RETRYABLE, Failure
 from provider_worker.tasks import OpenBill, Staged
 from schemas.parts import Billing, Output
 
@@ -105,7 +106,8 @@ class Bills:
         except (ProviderError, TimeoutError, Transient) as error:
             why = str(error) or "it took too long"
             log.warning("bill_not_found", error=why, lookups=bill.lookups, **facts(bill.task))
-            return None
+            passes = not isinstance(error, ProviderError) or error.code.value in RETRYABLE
+            return None if passes or bill.lookups < MOST_UNTOLD else Undelivered.UNTOLD
 
     @asynccontextmanager
     async def _kept(self, bill: OpenBill) -> AsyncIterator[None]:

@@ -99,7 +99,7 @@ class Submission:
         if found and await self.is_taken(self.adapter.name, found.external_id, self.task.attempt_id):
             # An equal request of another attempt; ours may be there as well, and cannot be told from it.
             message = f"{self.adapter.name} has a job like this one, which is another attempt's"
-            raise ProviderError(ProviderCode.TEMPORARY, message, outcome=Outcome.UNKNOWN)
+            raise ProviderError(ProviderCode.PROVIDER_ERROR, message, outcome=Outcome.UNKNOWN)
         return found
 
     async def stop(self) -> bool:
