@@ -24,8 +24,9 @@ def read_yaml(raw: bytes, cls: type[M], *, place: str, faults: Callable[[M], Ite
     `faults` finds those that the model cannot see.
     """
     try:
-        tree = yaml.compose(raw, _Loader)
-        said = yaml.load(raw, _Loader)  # noqa: S506 - a safe loader that refuses more
+        loader = _Loader(raw)
+        tree = loader.get_single_node()
+        said = loader.construct_document(tree) if tree is not None else None
         if not isinstance(said, Mapping):
             raise StartError([f"{place}: line 1: there has to be a mapping of {', '.join(cls.model_fields)}"])
         found = cls.model_validate(said)
