@@ -200,7 +200,7 @@ async def test_a_refused_budget_ends_every_item_and_nobody_is_called(home: Home)
         (1, 1, ErrorCode.BUDGET_EXCEEDED, True),
         (2, 1, ErrorCode.BUDGET_EXCEEDED, True),
     ]
-    assert "10000 of 50000" in failed[0].message
+    assert "0.01 USD of 0.05 USD" in failed[0].message
     assert not painter.calls
 
 
