@@ -155,8 +155,9 @@ def _in_words(problem: Mapping[str, Any]) -> str:
         return known
     if problem["type"] in {"too_long", "too_short"} and problem["ctx"].get("field_type") == "Value":
         # A text that was looked at before its length: pydantic does not know any more that it is one.
-        limit = problem["ctx"].get("max_length", problem["ctx"].get("min_length"))
-        return f"must have at {'most' if problem['type'] == 'too_long' else 'least'} {limit} character{'s' * (limit != 1)}"
+        side, limit = ("most", "max_length") if problem["type"] == "too_long" else ("least", "min_length")
+        number = problem["ctx"][limit]
+        return f"must have at {side} {number} character{'' if number == 1 else 's'}"
     said = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
     for subject in _SUBJECTS:
         if said.startswith(subject):
