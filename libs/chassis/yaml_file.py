@@ -70,7 +70,7 @@ def _sentence(tree: Any, place: Place, words: str) -> str:
 
 def _fault(cls: type[BaseModel], problem: Any) -> Fault:
     place, words = problem["loc"], problem["msg"].removeprefix("Value error, ")
-    known = ", ".join(_keys(cls, place[:-1]))
+    known = ", ".join(keys_at(cls, place[:-1]))
     if problem["type"] == "extra_forbidden" and known:
         words = f"is none of {known}"
     elif problem["type"] == "tuple_type":
@@ -80,8 +80,8 @@ def _fault(cls: type[BaseModel], problem: Any) -> Fault:
     return place, words
 
 
-def _keys(cls: Any, place: Place) -> Collection[str]:
-    """The keys that may stand there."""
+def keys_at(cls: Any, place: Place) -> Collection[str]:
+    """The keys that may stand at `place` of a file that a model of `cls` is read from; none where it is no mapping."""
     for step in place:
         if isinstance(cls, type) and issubclass(cls, BaseModel):
             cls = cls.model_fields[str(step)].annotation if step in cls.model_fields else None

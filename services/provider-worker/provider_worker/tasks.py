@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 from uuid import UUID
@@ -15,6 +15,9 @@ from schemas.parts import AssetContext, Billing, ErrorCode, Fit, PreparedItem, R
 
 CancelReason = Literal["user", "deadline"]
 Ended = Literal["completed", "failed", "cancelled"]
+
+LEFT_TO_OTHERS = timedelta(minutes=2)
+"""How long a task waits for a process that can ask its provider: replicas differ while they are replaced."""
 
 
 class State(StrEnum):

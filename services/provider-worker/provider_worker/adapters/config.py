@@ -12,6 +12,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from chassis.errors import StartError
 from chassis.foreign import Limits
+from chassis.yaml_file import keys_at
 from provider_worker.adapters.interface import ErrorCode, ProviderError
 from provider_worker.adapters.wire import Account
 
@@ -47,20 +48,10 @@ def read_options(cls: type[T], given: Mapping[str, Any]) -> T:
 def _told(cls: type[BaseModel], found: Any) -> InitErrorDetails:
     words = found["msg"]
     if found["type"] == "extra_forbidden":
-        known = ", ".join(sorted(_within(cls, found["loc"][:-1])))
+        known = ", ".join(sorted(keys_at(cls, found["loc"][:-1])))
         words = f"is none of the options {known}" if known else "there are no options"
     kind = PydanticCustomError("option", "{words}", {"words": words})
     return InitErrorDetails(type=kind, loc=found["loc"], input=found["input"])
-
-
-def _within(cls: type[BaseModel], place: Sequence[int | str]) -> Collection[str]:
-    """The names of what may stand there."""
-    for step in place:
-        inner = cls.model_fields[str(step)].annotation
-        if not isinstance(inner, type) or not issubclass(inner, BaseModel):
-            return ()
-        cls = inner
-    return cls.model_fields
 
 
 @dataclass(frozen=True, slots=True)

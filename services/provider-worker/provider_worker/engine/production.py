@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import Enum
 from random import Random
 
@@ -18,12 +18,10 @@ from provider_worker.engine.failures import billing_of, failure_of, refusal, spe
 from provider_worker.engine.fetching import Delivery, Fetching
 from provider_worker.engine.submission import AtWork, Intend, IsTaken, Submission, late
 from provider_worker.routing import Failure, RouteTable, Use
-from provider_worker.tasks import Reference, Task
+from provider_worker.tasks import LEFT_TO_OTHERS, Reference, Task
 from schemas.parts import Billing, ErrorCode, PreparedItem
 
 LAST_LOOK_S = 10.0
-LEFT_TO_OTHERS = timedelta(minutes=2)
-"""How long an item waits for a process that can ask its provider; replicas differ while they are replaced."""
 LOOK_OF_OTHERS_S = 30.0
 
 CallbackUrl = Callable[[Task], str | None]

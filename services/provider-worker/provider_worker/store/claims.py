@@ -20,12 +20,10 @@ from provider_worker.routing import Account
 from provider_worker.store import accounts as account_store
 from provider_worker.store.accounts import Room
 from provider_worker.store.rows import tasks_of
-from provider_worker.tasks import Claimed, Pool, Task
+from provider_worker.tasks import LEFT_TO_OTHERS, Claimed, Pool, Task
 
 MOST_TURNS = 32
 """Of one pool, in one claim."""
-LEFT_TO_OTHERS = timedelta(minutes=2)
-"""After so long without a look a task is taken even where its provider cannot be asked: its deadline has to pass."""
 UNLISTED_TIMEOUT = timedelta(seconds=60)
 """Of an attempt whose route is gone since it began."""
 
