@@ -81,7 +81,8 @@ async def test_tenants_who_all_want_more_than_there_is_get_the_same(crowd: Crowd
     tenants = await add_tenants(crowd.live, QUIET_TENANTS + 1)
     await asyncio.gather(*(crowd.flood(tenant, BULK, [SHARED]) for tenant in tenants))
     await until(lambda: crowd.all_wait(tenants, BULK), "not every job waits for its turn", within=60)
-    before = len(await submits(crowd.simulator, SHARED))
+    # Work that got its turn before the last tenant came may not be in the log yet.
+    before = len(await submits(crowd.simulator, SHARED)) + AT_ONCE[SHARED]
 
     async def look() -> bool:
         # The last ones are under way: it is not in the log yet whose they are.
