@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import TypeVar
 
 from media.checking import check_media
-from media.children import Children, Limits
+from media.children import Children, Limits, allow_cpu
 from media.errors import ChildrenFailed, CorruptOutput, Reason
 from media.facts import Facts
+from media.finishing import finish_media, is_video
 from media.fitting import Fit, FittedImage, fit_image
+from media.wanted import FinishedMedia, Wanted
 
 W = TypeVar("W")
 F = TypeVar("F")
 
 _LIMITS = Limits(memory=1 << 30, cpu_s=20)
 _TIMEOUT_S = 60.0
+_ENCODING_CPU_S, _ENCODING_TIMEOUT_S = 120, 300.0
+"""What a video may take that is made anew: every frame is decoded, scaled and encoded."""
 _WORKERS = 2
 
 
@@ -57,6 +61,27 @@ class Checker:
             raise outcome
         return outcome
 
+    async def finish(self, source: bytes | Path, wanted: Wanted) -> FinishedMedia:
+        """Media of any kind made into what is wanted, as `finish_media`; a video may take two minutes of CPU.
+
+        Raises as `check`.
+        """
+        timeout_s = max(self._timeout_s, _ENCODING_TIMEOUT_S) if is_video(wanted) else self._timeout_s
+        [outcome] = await self._each(self._anything, _finish_one, [(source, wanted)], timeout_s)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def finish_pictures(
+        self, works: Sequence[tuple[bytes | Path, Wanted]]
+    ) -> list[FinishedMedia | CorruptOutput | OSError]:
+        """One outcome for each picture, in order, in one call of one child, as `finish_media`.
+
+        A picture that ends its child or hangs it is refused, its neighbours are not. Raises `ChildrenFailed` as
+        `check`.
+        """
+        return await self._each(self._pictures, _finish_one, works)
+
     async def fit_many(self, fits: Sequence[ImageFit]) -> list[FittedImage | CorruptOutput | OSError]:
         """One outcome for each picture, in order, in one call of one child: what has another size or format is changed.
 
@@ -66,21 +91,22 @@ class Checker:
         return await self._each(self._pictures, _fit_one, fits)
 
     async def _each(
-        self, children: Children, look: Callable[[W], F], works: Sequence[W]
+        self, children: Children, look: Callable[[W], F], works: Sequence[W], timeout_s: float | None = None
     ) -> list[F | CorruptOutput | OSError]:
+        timeout_s = timeout_s or self._timeout_s
         if not works:
             return []
         try:
-            return await children.run(self._timeout_s, _all, look, works)
+            return await children.run(timeout_s, _all, look, works)
         except ChildrenFailed:
-            return [await self._alone(look, work) for work in works]
+            return [await self._alone(look, work, timeout_s) for work in works]
 
-    async def _alone(self, look: Callable[[W], F], work: W) -> F | CorruptOutput | OSError:
+    async def _alone(self, look: Callable[[W], F], work: W, timeout_s: float) -> F | CorruptOutput | OSError:
         """Twice in a child that serves nobody else at the time, so that only the media itself can be to blame."""
         for _ in range(2):
             await self._solitary.run(self._timeout_s, _nothing)
             try:
-                [outcome] = await self._solitary.run(self._timeout_s, _all, look, [work])
+                [outcome] = await self._solitary.run(timeout_s, _all, look, [work])
             except ChildrenFailed:
                 continue
             return outcome
@@ -107,6 +133,13 @@ def _nothing() -> None:
 
 def _check_one(source: bytes | Path) -> Facts:
     return check_media(source)
+
+
+def _finish_one(work: tuple[bytes | Path, Wanted]) -> FinishedMedia:
+    source, wanted = work
+    if is_video(wanted):
+        allow_cpu(_ENCODING_CPU_S)
+    return finish_media(source, wanted)
 
 
 def _fit_one(wanted: ImageFit) -> FittedImage:

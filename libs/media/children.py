@@ -154,12 +154,12 @@ def _lower(kind: int, value: int) -> None:
 
 def _call(cpu_s: int | None, work: Callable[[], R]) -> R:
     if cpu_s is not None:
-        _allow_cpu(cpu_s)
+        allow_cpu(cpu_s)
     return work()
 
 
-def _allow_cpu(seconds: int) -> None:
-    """Let this process use so much more CPU; past it the kernel ends it."""
+def allow_cpu(seconds: int) -> None:
+    """Let this process use so much more CPU from now on; past it the kernel ends it."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + seconds, hard))

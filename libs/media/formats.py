@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from media.errors import CorruptOutput, Reason
 
 START = 64
 """This many bytes tell every format that is known."""
+
+MIMES: Mapping[str, str] = {
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "exr": "image/x-exr",
+    "hdr": "image/vnd.radiance",
+    "mp4": "video/mp4",
+    "webm": "video/webm",
+    "wav": "audio/wav",
+    "mp3": "audio/mpeg",
+    "ogg": "audio/ogg",
+    "flac": "audio/flac",
+    "glb": "model/gltf-binary",
+}
+"""The formats that can be asked for, and their MIME types."""
 
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),

@@ -25,13 +25,22 @@ def picture_facts(data: bytes) -> Facts:
     return Facts(declared.mime, len(data), width=declared.width, height=declared.height)
 
 
-def decode_whole(data: bytes, declared: Probe) -> None:
-    """Decode every row of a picture that `probe` has described; raises `CorruptOutput`, also for an animation."""
+def decode_whole(data: bytes, declared: Probe) -> Image.Image:
+    """Every row of a picture that `probe` has described, decoded; raises `CorruptOutput`, also for an animation."""
     if declared.animated:
         raise CorruptOutput(Reason.ANIMATED, "an animation, but a picture was asked for")
     if declared.format == "png":
         _walk_chunks(data)
-    _decode(data, declared)
+    return _decode(data, declared)
+
+
+def in_rgb(picture: Image.Image) -> Image.Image:
+    """The picture in RGB, or in RGBA where it has transparency; the same object where it is that already."""
+    if picture.mode in {"RGB", "RGBA"}:
+        return picture
+    if picture.mode == "I;16":  # the conversion would take all that is brighter than 255 of 65535 for white
+        return picture.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
+    return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
 
 
 def _walk_chunks(data: bytes) -> None:
@@ -53,12 +62,13 @@ def _walk_chunks(data: bytes) -> None:
         raise CorruptOutput(Reason.CUT_OFF, "the picture is cut off") from None
 
 
-def _decode(data: bytes, declared: Probe) -> None:
+def _decode(data: bytes, declared: Probe) -> Image.Image:
     try:
         with Image.open(BytesIO(data), formats=[declared.format.upper()]) as image:
             if image.size != (declared.width, declared.height):
                 raise CorruptOutput(Reason.UNDECODABLE, "the picture contradicts its header")
             image.load()
+            return image
     except (CorruptOutput, MemoryError):
         raise
     except Exception as error:  # a decoder's errors have no common kind; all of them mean the same here

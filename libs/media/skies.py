@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import re
 import struct
-from io import BytesIO
 
 import av
 
 from media.errors import CorruptOutput, Reason, in_short
+from media.exr import exr_blocks, exr_header, exr_size
 from media.facts import Facts
 
+EXR = "image/x-exr"
 MOST_PIXELS = 8192 * 4096
 """16 bytes a pixel when decoded."""
 
 _TILED, _DEEP, _PARTS = 0x200, 0x800, 0x1000
-# Rows that are compressed together, by the number of the compression (OpenEXR file layout).
-_ROWS_TOGETHER = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}
 _RADIANCE_SIZE = re.compile(rb"\n\n-Y ([1-9][0-9]{0,5}) \+X ([1-9][0-9]{0,5})\n")
 _LONGEST_HEADER = 1 << 14
 _RUN_LENGTHS = range(8, 0x8000)
@@ -27,27 +26,35 @@ _RUN_LENGTHS = range(8, 0x8000)
 
 def sky_facts(data: bytes, mime: str) -> Facts:
     """Decode a whole OpenEXR picture in scan lines, or a whole Radiance picture; raises `CorruptOutput`."""
-    width, height = _exr_size(data) if mime == "image/x-exr" else _hdr_size(data)
+    width, height = declared_size(data, mime)
+    if mime == EXR:  # of an HDR any four bytes are a colour
+        decoded(data, mime, (width, height))
     return Facts(mime, len(data), width=width, height=height)
 
 
-def _exr_size(data: bytes) -> tuple[int, int]:
+def declared_size(data: bytes, mime: str) -> tuple[int, int]:
+    """Width and height of a picture all of whose rows are there; raises `CorruptOutput`."""
+    if mime != EXR:
+        return _hdr_size(data)
     try:
-        width, height = _see_every_row(data)
+        return _see_every_row(data)
     except (struct.error, ValueError, KeyError, IndexError):
         raise CorruptOutput(Reason.CUT_OFF, "an EXR that ends within its header") from None
+
+
+def decoded(data: bytes, mime: str, size: tuple[int, int]) -> av.VideoFrame:
+    """The pixels of a picture that declares this size; raises `CorruptOutput`."""
     try:
-        with av.open(BytesIO(data), "r", format="exr_pipe") as container:
-            context = container.streams.video[0].codec_context
-            context.thread_count = 1
-            frame = next(container.decode(video=0), None)
+        decoder = av.CodecContext.create("exr" if mime == EXR else "hdr", "r")
+        decoder.thread_count = 1
+        frame = next(iter([*decoder.decode(av.Packet(data)), *decoder.decode(None)]), None)
     except MemoryError:
         raise
     except Exception as error:  # PyAV has its own, FFmpeg's numbers become others; all of them mean the same here
         raise CorruptOutput(Reason.UNDECODABLE, f"cannot be decoded: {in_short(error)}") from None
-    if frame is None or frame.is_corrupt or (frame.width, frame.height) != (width, height):
+    if not isinstance(frame, av.VideoFrame) or frame.is_corrupt or (frame.width, frame.height) != size:
         raise CorruptOutput(Reason.UNDECODABLE, "the picture contradicts its header")
-    return width, height
+    return frame
 
 
 def _see_every_row(data: bytes) -> tuple[int, int]:
@@ -55,11 +62,10 @@ def _see_every_row(data: bytes) -> tuple[int, int]:
     (flags,) = struct.unpack_from("<I", data, 4)
     if flags & (_TILED | _DEEP | _PARTS):
         raise CorruptOutput(Reason.UNDECODABLE, "an EXR in tiles, in parts or of depth, but scan lines were asked for")
-    attributes, table = _attributes(data)
-    left, top, right, bottom = struct.unpack("<4i", attributes[b"dataWindow"])
-    width, height = right - left + 1, bottom - top + 1
+    attributes, table = exr_header(data)
+    width, height = exr_size(attributes)
     _see_size(width, height)
-    blocks = -(-height // _ROWS_TOGETHER[attributes[b"compression"][0]])
+    blocks = exr_blocks(attributes)
     for number in range(blocks):
         (at,) = struct.unpack_from("<Q", data, table + 8 * number)
         (length,) = struct.unpack_from("<I", data, at + 4) if at + 8 <= len(data) else (len(data),)
@@ -68,20 +74,8 @@ def _see_every_row(data: bytes) -> tuple[int, int]:
     return width, height
 
 
-def _attributes(data: bytes) -> tuple[dict[bytes, bytes], int]:
-    """The header's attributes by name, and where it ends."""
-    found, at = {}, 8
-    while data[at]:
-        name_end = data.index(0, at)
-        type_end = data.index(0, name_end + 1)
-        (length,) = struct.unpack_from("<I", data, type_end + 1)
-        found[data[at:name_end]] = data[type_end + 5 : type_end + 5 + length]
-        at = type_end + 5 + length
-    return found, at + 1
-
-
 def _hdr_size(data: bytes) -> tuple[int, int]:
-    """Of a picture whose rows are all there, flat or run-length encoded: any four bytes are a colour."""
+    """Of a picture whose rows are all there, flat or run-length encoded."""
     size = _RADIANCE_SIZE.search(data, 0, _LONGEST_HEADER)
     if size is None:
         raise CorruptOutput(Reason.UNDECODABLE, "an HDR without its size")

@@ -42,7 +42,8 @@ class FinishedMedia:
 
     `facts` and `sha256` are of the finished bytes, `native` of those that came. `scale` is how much the native picture
     was enlarged (1.0 or less: not at all), `crop_share` how much of it was cut away. `length_adjusted`: time was cut
-    off or added. `thumbnail` is a WebP; None where none was asked for, and where the media is small enough itself.
+    off or added. `from_ldr`: light was asked for beyond white, but a picture without any came. `thumbnail` is a WebP;
+    None where none was asked for, and where the media is small enough itself.
     """
 
     facts: Facts
@@ -52,5 +53,6 @@ class FinishedMedia:
     scale: float = 1.0
     crop_share: float = 0.0
     length_adjusted: bool = False
+    from_ldr: bool = False
     data: bytes | None = None
     thumbnail: bytes | None = None
