@@ -17,9 +17,9 @@ import jsonschema
 import pytest
 import yaml
 
-from tests import outside
+from tests import kafka_client
 from tests.collector import Collector
-from tests.outside import Record
+from tests.kafka_client import Record
 from tests.running import Live, ended, make, make_kit, small, submit, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -46,7 +46,7 @@ async def contract(owner: httpx.AsyncClient) -> dict[str, Any]:
 async def told_of(live: Live, jobs: set[str], document: dict[str, Any]) -> list[Record]:
     """Every record on every topic of the contract that is about `jobs`."""
     await live.all_told()
-    records = await asyncio.to_thread(outside.read, live.info.kafka, list(document["channels"]))
+    records = await asyncio.to_thread(kafka_client.read, live.info.kafka, list(document["channels"]))
     return [record for record in records if record.key is not None and record.key.decode("utf-8", "replace") in jobs]
 
 
@@ -132,7 +132,7 @@ async def test_the_spans_of_all_services_hang_together(owner: httpx.AsyncClient,
 
 def garbage(topic: str, partition: int) -> list[Record]:
     """What a stranger might put on a topic."""
-    nothing: outside.Headers = ()
+    nothing: kafka_client.Headers = ()
     unknown = cloudevent("dev.example.something.happened.v1")
     return [
         Record(topic, partition, -1, b"x", b"\x00\xffnot JSON", nothing),
@@ -145,7 +145,7 @@ def garbage(topic: str, partition: int) -> list[Record]:
     ]
 
 
-def cloudevent(ce_type: str) -> outside.Headers:
+def cloudevent(ce_type: str) -> kafka_client.Headers:
     """The headers of a CloudEvent in binary mode."""
     attributes = {
         "ce_specversion": "1.0",
@@ -172,7 +172,7 @@ def structured(topic: str, ce_type: str) -> Record:
 
 async def test_what_is_not_ours_is_set_aside_whole_and_delays_nothing(live: Live, owner: httpx.AsyncClient) -> None:
     document = await contract(owner)
-    partitions = await asyncio.to_thread(outside.partitions, live.info.kafka)
+    partitions = await asyncio.to_thread(kafka_client.partitions, live.info.kafka)
     bad = [
         record
         for topic in document["channels"].keys() & partitions.keys()
@@ -180,7 +180,7 @@ async def test_what_is_not_ours_is_set_aside_whole_and_delays_nothing(live: Live
         for record in garbage(topic, partition)
     ]
     bad += [structured(topic, heard_type(topic, document)) for topic in HEARD_BY]
-    placed = await asyncio.to_thread(outside.put, live.info.kafka, bad)
+    placed = await asyncio.to_thread(kafka_client.put, live.info.kafka, bad)
     assert len(placed) == len(bad)
 
     job = await make(owner, small("right after"), within=20)
@@ -195,7 +195,7 @@ async def test_what_is_not_ours_is_set_aside_whole_and_delays_nothing(live: Live
 
     async def all_set_aside() -> bool:
         letters.clear()
-        for record in await asyncio.to_thread(outside.read, live.info.kafka, [DEAD_LETTERS]):
+        for record in await asyncio.to_thread(kafka_client.read, live.info.kafka, [DEAD_LETTERS]):
             if record.texts.get("ce_type") == "dev.backlot.record.dead_lettered.v1":
                 keeps_the_contract(record, document)
                 letter = json.loads(record.value or b"")
@@ -222,7 +222,7 @@ def heard_type(topic: str, document: dict[str, Any]) -> str:
     return str(document["components"]["messages"][names[topic]]["name"])
 
 
-def whole(letter: dict[str, Any]) -> tuple[bytes | None, bytes | None, outside.Headers]:
+def whole(letter: dict[str, Any]) -> tuple[bytes | None, bytes | None, kafka_client.Headers]:
     """Key, value and headers of the record in a dead letter."""
 
     def raw(text: str | None) -> bytes | None:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests import outside
+from tests import kafka_client
 from tests.running import Live, ended, make, small, submit, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -71,7 +71,9 @@ async def test_a_job_of_which_one_item_fails_is_partial_and_costs_what_was_made(
     assert await live.paid(job["id"]) == await live.captured(job["id"]) == 2 * PRICE
     await live.all_told()
     told = [
-        record for record in outside.read(live.info.kafka, ["backlot.job-results"]) if record.key == job["id"].encode()
+        record
+        for record in kafka_client.read(live.info.kafka, ["backlot.job-results"])
+        if record.key == job["id"].encode()
     ]
     assert [record.texts["ce_type"] for record in told] == ["dev.backlot.job.partial.v1", "dev.backlot.job.settled.v1"]
     assert [asset["item"] for asset in json.loads(told[0].value or b"")["assets"]] == [1, 3]

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests import outside
+from tests import kafka_client
 from tests.running import SERVICES, Live, until, uuids
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
@@ -150,7 +150,7 @@ async def every_job_is_told_once(load: Load) -> None:
 def results_of(bootstrap: str, jobs: set[str]) -> dict[str, int]:
     """How many different JobCompleted events each job has on the public topic, read by a client that is not ours."""
     ids: dict[str, set[str]] = {}
-    for record in outside.read(bootstrap, ["backlot.job-results"]):
+    for record in kafka_client.read(bootstrap, ["backlot.job-results"]):
         texts = record.texts
         if texts.get("ce_type") == "dev.backlot.job.completed.v1" and texts["ce_subject"] in jobs:
             ids.setdefault(texts["ce_subject"], set()).add(texts["ce_id"])
