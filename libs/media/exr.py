@@ -1,0 +1,33 @@
+"""What stands before the pixels of an OpenEXR picture in scan lines: attributes, and where each block of rows is."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+
+# Rows that are compressed together, by the number of the compression (OpenEXR file layout).
+_ROWS_TOGETHER = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}
+
+
+def exr_header(data: bytes) -> tuple[dict[bytes, bytes], int]:
+    """The attributes by name, and where the table of blocks begins; IndexError or ValueError where they are cut off."""
+    found, at = {}, 8
+    while data[at]:
+        name_end = data.index(0, at)
+        type_end = data.index(0, name_end + 1)
+        (length,) = struct.unpack_from("<I", data, type_end + 1)
+        found[data[at:name_end]] = data[type_end + 5 : type_end + 5 + length]
+        at = type_end + 5 + length
+    return found, at + 1
+
+
+def exr_size(attributes: Mapping[bytes, bytes]) -> tuple[int, int]:
+    """Width and height in pixels."""
+    left, top, right, bottom = struct.unpack("<4i", attributes[b"dataWindow"])
+    return right - left + 1, bottom - top + 1
+
+
+def exr_blocks(attributes: Mapping[bytes, bytes]) -> int:
+    """How many blocks of rows there are."""
+    _, height = exr_size(attributes)
+    return -(-height // _ROWS_TOGETHER[attributes[b"compression"][0]])
