@@ -13,6 +13,7 @@ from media.errors import ChildrenFailed, CorruptOutput, Reason
 from media.facts import Facts
 from media.finishing import finish_media, is_video
 from media.fitting import Fit, FittedImage, fit_image
+from media.probing import probe_media
 from media.wanted import FinishedMedia, Wanted
 
 W = TypeVar("W")
@@ -57,6 +58,13 @@ class Checker:
         `ChildrenFailed` where no child can work at all, which says nothing about the media.
         """
         [outcome] = await self._each(self._anything, _check_one, [source])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def probe(self, source: bytes | Path) -> Facts:
+        """What the header of media of any kind says, as `probe_media`; raises as `check`."""
+        [outcome] = await self._each(self._anything, _probe_one, [source])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -133,6 +141,10 @@ def _nothing() -> None:
 
 def _check_one(source: bytes | Path) -> Facts:
     return check_media(source)
+
+
+def _probe_one(source: bytes | Path) -> Facts:
+    return probe_media(source)
 
 
 def _finish_one(work: tuple[bytes | Path, Wanted]) -> FinishedMedia:

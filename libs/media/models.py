@@ -10,6 +10,7 @@ import binascii
 import json
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from media.errors import CorruptOutput, Reason, in_short
@@ -42,7 +43,20 @@ _MAPS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A GLB that was read whole, and what is true of it."""
+
+    facts: Facts
+    shape: Shape
+
+
 def model_facts(data: bytes) -> Facts:
+    """What is true of a whole GLB, as `read_model`."""
+    return read_model(data).facts
+
+
+def read_model(data: bytes) -> Model:
     """Read a whole GLB and decode the pictures in it; raises `CorruptOutput`.
 
     `triangles` are those of all primitives of all meshes, each counted once however often it is shown.
@@ -62,7 +76,7 @@ def model_facts(data: bytes) -> Facts:
         raise CorruptOutput(Reason.UNDECODABLE, f"not a valid glTF 2.0 document: {in_short(error)}") from None
     if not triangles:
         raise CorruptOutput(Reason.SILENT, "a 3D model without a triangle")
-    return Facts(MIME, len(data), triangles=triangles, maps=maps)
+    return Model(Facts(MIME, len(data), triangles=triangles, maps=maps), shape)
 
 
 def _parts(data: bytes) -> tuple[Mapping[str, Any], memoryview]:
@@ -166,12 +180,17 @@ def _pictures(document: Mapping[str, Any], shape: Shape) -> int:
     if len(images) > MOST_PICTURES:
         raise CorruptOutput(Reason.TOO_LARGE, f"{len(images)} pictures, {MOST_PICTURES} are allowed")
     for number, image in enumerate(images):
-        data = _inside(image["uri"]) if "uri" in image else bytes(shape.view(image["bufferView"]))
+        data = picture_in(image, shape)
         try:
             picture_facts(data)
         except CorruptOutput as error:
             raise CorruptOutput(Reason.UNDECODABLE, f"picture {number} in it: {error}") from None
     return len(images)
+
+
+def picture_in(image: Mapping[str, Any], shape: Shape) -> bytes:
+    """The file of a picture, which is inside of the model's; raises `CorruptOutput` where it is not."""
+    return _inside(image["uri"]) if "uri" in image else bytes(shape.view(image["bufferView"]))
 
 
 def _maps(document: Mapping[str, Any], pictures: int) -> tuple[str, ...]:
@@ -185,12 +204,13 @@ def _maps(document: Mapping[str, Any], pictures: int) -> tuple[str, ...]:
                 used = used.get(key, {})
             if used:
                 _see_index(used["index"], textures, "texture")
-                _see_index(_source(textures[used["index"]]), range(pictures), "picture")
+                _see_index(source_of(textures[used["index"]]), range(pictures), "picture")
                 found.add(name)
     return tuple(name for name in _MAPS if name in found)
 
 
-def _source(texture: Mapping[str, Any]) -> Any:
+def source_of(texture: Mapping[str, Any]) -> Any:
+    """The number of a texture's picture."""
     webp = texture.get("extensions", {}).get("EXT_texture_webp", {})
     return texture["source"] if "source" in texture else webp["source"]
 
