@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib.metadata import PackageMetadata, metadata
 
@@ -64,6 +65,14 @@ def test_a_package_is_permissive_or_named_with_a_reason(package: str) -> None:
 
 def test_no_exception_outlives_its_package() -> None:
     assert excepted() <= set(locked())
+
+
+def test_the_node_packages_of_tests_are_permissive_and_pinned_by_their_hashes() -> None:
+    lock = json.loads((ROOT / "tests/outside/package-lock.json").read_text(encoding="utf-8"))
+    packages = {path: about for path, about in lock["packages"].items() if path}
+    assert packages
+    assert [path for path, about in packages.items() if not terms(about.get("license", "none")) <= PERMISSIVE] == []
+    assert [path for path, about in packages.items() if not about.get("integrity", "").startswith("sha512-")] == []
 
 
 @pytest.mark.parametrize("licence", ["GPL-3.0-only", "MIT AND AGPL-3.0-or-later", "MPL-2.0", "LicenseRef-Proprietary"])
