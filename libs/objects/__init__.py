@@ -14,7 +14,7 @@ from objects.errors import (
 )
 from objects.folder import FolderStore
 from objects.grouping import Grouped
-from objects.keys import blob_key, staged_key
+from objects.keys import blob_key, made_key, staged_key
 from objects.store import ObjectStat, ObjectStore, Promoted, Promotion, Stored, Swept
 
 __all__ = [
@@ -35,5 +35,6 @@ __all__ = [
     "Stored",
     "Swept",
     "blob_key",
+    "made_key",
     "staged_key",
 ]

@@ -117,6 +117,24 @@ class ObjectFiles:
                     opened.sync()
         return deleted
 
+    def delete_with_made(self, keys: Sequence[str]) -> int:
+        """Remove objects, and those whose key goes on after one of these with a dot; returns how many there were."""
+        names: dict[tuple[str, ...], set[str]] = {}
+        for key in keys:
+            *path, name = key_parts(key)
+            names.setdefault(tuple(path), set()).add(name)
+        found = [key for path, of_folder in names.items() for key in self._made_of(path, of_folder)]
+        return self.delete(found)
+
+    def _made_of(self, path: tuple[str, ...], names: set[str]) -> list[str]:
+        key = "/".join(path)
+        with errors_of(key), folders(self.root) as opened:
+            try:
+                there = os.listdir(opened.open(path))
+            except FileNotFoundError:
+                return []
+        return [f"{key}/{name}" for name in there if not names.isdisjoint(_beginnings(name))]
+
     def promote(self, promotions: Sequence[Promotion], *, verify: bool) -> list[Promoted | StorageError]:
         """Link staged files to their hashes, with few flushes."""
         outcomes: list[Promoted | StorageError] = []
@@ -297,6 +315,13 @@ def _delete(opened: Folders, parts: tuple[str, ...]) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def _beginnings(name: str) -> Iterator[str]:
+    """`a.0.f` → `a.0.f`, `a.0`, `a`."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
 
 
 def _slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -96,6 +96,9 @@ class FolderStore:
     async def delete_many(self, keys: Sequence[str]) -> int:
         return await self._run(partial(self._files.delete, keys))
 
+    async def delete_with_made(self, keys: Sequence[str]) -> int:
+        return await self._run(partial(self._files.delete_with_made, keys))
+
     async def promote(self, staged_key: str, blob_key: str, sha256: str, *, verify: bool = False) -> Promoted:
         """See `ObjectStore.promote`: a hard link, so no bytes are copied."""
         [outcome] = await self.promote_many([Promotion(staged_key, blob_key, sha256)], verify=verify)

@@ -37,6 +37,17 @@ def staged_key(tenant: str, attempt: str, number: int) -> str:
     return _checked(f"{STAGING}/{tenant}/{attempt[6:8]}/{attempt}.{number}")
 
 
+def made_key(staged: str, sha256: str) -> str:
+    """Where something that was made of a staged object is put, e.g. its fitted picture.
+
+    Named by its bytes: who makes other bytes of the same object, at the same time or after a crash, changes nothing
+    that somebody else has handed over.
+    """
+    if not _SHA256.fullmatch(sha256):
+        raise InvalidKey(repr(sha256)[:200], "a SHA-256 is 64 lower-case hex digits")
+    return _checked(f"{staged}.{sha256[:16]}")
+
+
 def blob_key(tenant: str, sha256: str) -> str:
     """Where bytes live for good: once per tenant and hash, never across tenants (R120, R121)."""
     if not _SHA256.fullmatch(sha256):

@@ -73,6 +73,10 @@ class ObjectStore(Protocol):
         """How many there were to delete."""
         ...
 
+    async def delete_with_made(self, keys: Sequence[str]) -> int:
+        """Delete staged objects with everything that was made of them (`made_key`); how many there were."""
+        ...
+
     async def promote(self, staged_key: str, blob_key: str, sha256: str, *, verify: bool = False) -> Promoted:
         """Let staged bytes live on under their hash; the staged object stays until somebody deletes it.
 

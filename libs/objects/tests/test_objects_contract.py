@@ -21,6 +21,7 @@ from objects import (
     Promoted,
     Promotion,
     blob_key,
+    made_key,
 )
 from objects.tests.staged_keys import key_of
 
@@ -169,6 +170,18 @@ async def test_deleting_many_counts_those_that_were_there(store: ObjectStore) ->
     assert await store.delete_many(keys) == 200
     assert await store.delete_many(keys) == 0
     assert not await store.exists(keys[0])
+
+
+async def test_a_staged_object_is_deleted_with_what_was_made_of_it_and_nothing_else(store: ObjectStore) -> None:
+    staged, neighbour = key_of(TENANT, "attempt", 1), key_of(TENANT, "attempt", 11)
+    made = [made_key(staged, sha256(data)) for data in (b"fitted", b"small")]
+    for key in (staged, neighbour, *made):
+        await store.put(key, b"x", max_bytes=1)
+    missing = key_of(TENANT, "another", 0)
+    assert await store.delete_with_made([staged, missing]) == 3
+    assert not any([await store.exists(key) for key in (staged, *made)])
+    assert await store.exists(neighbour)
+    assert await store.delete_with_made([staged, missing]) == 0
 
 
 async def test_an_object_can_be_put_again_after_its_deletion(store: ObjectStore) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from objects import InvalidKey, blob_key, staged_key
+from objects import InvalidKey, blob_key, made_key, staged_key
 from objects.keys import key_parts
 
 DIGEST = "0123456789abcdef" * 4
@@ -15,6 +15,7 @@ ATTEMPT = "019aa0f0-1234-7000-8000-000000000001"
 
 def test_keys_follow_the_two_layouts() -> None:
     assert staged_key("t", ATTEMPT, 3) == f"staging/t/f0/{ATTEMPT}.3"
+    assert made_key(staged_key("t", ATTEMPT, 3), DIGEST) == f"staging/t/f0/{ATTEMPT}.3.0123456789abcdef"
     assert blob_key("t", DIGEST) == f"blobs/t/01/{DIGEST}"
 
 
