@@ -99,10 +99,14 @@ class Staged:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An output as it is handed over: decoded, and what is true of it. Pixels and seconds where the kind has them."""
+    """An output as it is handed over: decoded, and what is true of it. Pixels and seconds where the kind has them.
+
+    `content_sha256` is of the bytes before they were signed.
+    """
 
     piece: Piece
     mime: str
+    content_sha256: str
     width: int | None = None
     height: int | None = None
     duration_s: float | None = None
@@ -205,7 +209,10 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Intend:
-    """Another phase of the attempt is about to be submitted: `reference` has its plan and no id yet."""
+    """Another phase of the attempt is about to be submitted, or the first after what it builds on was read.
+
+    `reference` has its plan, if it is another phase's, and no id yet.
+    """
 
     task: Task
     reference: Reference

@@ -123,7 +123,7 @@ async def test_the_write_of_a_paused_holder_is_refused(home: Home) -> None:
     await home.rows("UPDATE tasks SET lease_until = now() - interval '1 s'")
     await awake.finish()
 
-    finished = Finished((Made(STAGED.pieces[0], "image/png", 64, 32),))
+    finished = Finished((Made(STAGED.pieces[0], "image/png", STAGED.pieces[0].sha256, 64, 32),))
     for step in (
         Keep(old, STAGED),
         Await(old, 1.0, Reference("x")),

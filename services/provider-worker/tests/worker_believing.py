@@ -23,4 +23,4 @@ class Believing:
             if data in self.bad:
                 raise Refused("cannot be decoded")
         fit = Fit(native_width=wanted.width, native_height=wanted.height, method="none")
-        return Finished(tuple(Made(piece, "image/png", wanted.width, wanted.height) for piece in pieces), fit)
+        return Finished(tuple(Made(piece, "image/png", piece.sha256, wanted.width, wanted.height) for piece in pieces), fit)

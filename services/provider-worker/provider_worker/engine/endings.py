@@ -137,14 +137,14 @@ class Endings:
 
 
 def outputs(finished: Finished) -> list[Output]:
-    """What was finished; nothing is signed yet, so what is stored is what was made."""
+    """What was finished, as it is handed over."""
     return [
         Output(
             number=made.piece.number,
             role=made.piece.role,
             staged_key=made.piece.key,
             sha256=made.piece.sha256,
-            content_sha256=made.piece.sha256,
+            content_sha256=made.content_sha256,
             size=made.piece.size,
             mime=made.mime,
             width=made.width,

@@ -1,33 +1,21 @@
-"""Whether checked media is what was asked for: what is refused, and what is told as a flag. Pure."""
+"""What a result has to become, whether it has, and what is told as a flag. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from media import Facts, FittedImage
+from media import MIMES, Facts, FinishedMedia, Wanted
 from provider_worker.engine.ports import Refused
 from schemas.parts import Fit, Kind, PreparedItem
 
 MOST_CROP = 0.10
 MOST_SCALE = 1.25
-SLACK_S = 0.25
-SLACK_SHARE = 0.05
+MUSIC_LUFS = -14.0
+"""What streaming services play music at, so that nobody has to reach for the volume."""
+EXACT_S = 0.05
+"""No length is further away from the asked one: a frame lasts as long, and so does the padding of a lossy codec."""
 
-_MIMES = {
-    "png": "image/png",
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
-    "webp": "image/webp",
-    "exr": "image/x-exr",
-    "hdr": "image/vnd.radiance",
-    "mp4": "video/mp4",
-    "webm": "video/webm",
-    "mp3": "audio/mpeg",
-    "wav": "audio/wav",
-    "ogg": "audio/ogg",
-    "flac": "audio/flac",
-    "glb": "model/gltf-binary",
-}
+_FORMATS = {"jpg": "jpeg"}
 _MAPS: Mapping[str, str] = {
     "base_color": "base colour",
     "metallic_roughness": "metalness and roughness",
@@ -35,69 +23,62 @@ _MAPS: Mapping[str, str] = {
 }
 
 
-def see_format(facts: Facts, item: PreparedItem) -> None:
-    """Raises `Refused` where the bytes are in another format than the item asks for: nothing is converted here."""
-    if facts.mime != _MIMES.get(item.format):
+def wanted_of(item: PreparedItem) -> Wanted:
+    """What the primary output of an item has to become, with a thumbnail."""
+    return Wanted(
+        format=_FORMATS.get(item.format, item.format),
+        width=item.width,
+        height=item.height,
+        fit=item.fit,
+        duration_s=item.duration_seconds,
+        loop=item.loop,
+        tileable=item.tileable,
+        loudness_lufs=MUSIC_LUFS if item.kind is Kind.MUSIC else None,
+        thumbnail=True,
+    )
+
+
+def see_asked(facts: Facts, item: PreparedItem) -> None:
+    """Raises `Refused` where finished media is not of the format, size and length that the item asks for.
+
+    A 3D model is refused without the maps of R53.
+    """
+    wanted = wanted_of(item)
+    if facts.mime != MIMES.get(wanted.format):
         raise Refused(f"{facts.mime}, but {item.format} was asked for")
+    asked, found = (item.width, item.height), (facts.width, facts.height)
+    if all(asked) and found != asked:
+        raise Refused(f"{facts.width}x{facts.height} pixels, but {item.width}x{item.height} were asked for")
+    if wanted.duration_s is not None and abs((facts.duration_s or 0.0) - wanted.duration_s) > EXACT_S:
+        raise Refused(f"{facts.duration_s or 0.0:.2f} s, but {wanted.duration_s:g} s were asked for")
+    if item.kind is Kind.MODEL_3D and (missing := [words for name, words in _MAPS.items() if name not in facts.maps]):
+        raise Refused(f"a 3D model without its maps of {', '.join(missing)}")
 
 
-def fit_of(facts: Facts) -> Fit | None:
-    """What was handed over as it came; None where the kind has no pixels."""
-    if facts.width is None or facts.height is None:
+def fit_of(found: FinishedMedia) -> Fit | None:
+    """How native pixels became the asked ones; None where the kind has no pixels."""
+    if found.native.width is None or found.native.height is None:
         return None
-    return Fit(native_width=facts.width, native_height=facts.height, method="none")
+    return Fit(
+        native_width=found.native.width,
+        native_height=found.native.height,
+        method=found.method,
+        scale=found.scale,
+        crop_share=found.crop_share,
+    )
 
 
-def flags_of_picture(found: FittedImage) -> Iterator[str]:
-    """What a user should know of a picture that was made to fit (providers.md, section 13)."""
+def flags_of(found: FinishedMedia, item: PreparedItem) -> Iterator[str]:
+    """What a user should know of a result that is not quite what its provider made, or not quite what was asked for.
+
+    Providers.md, section 13: `cropped` where more than a tenth was cut away, `upscaled` where it was enlarged by more
+    than a quarter, `length_adjusted` where time was cut off or added; `over_polycount` above its triangles (R55).
+    """
     if found.crop_share > MOST_CROP:
         yield "cropped"
     if found.scale > MOST_SCALE:
         yield "upscaled"
-
-
-def flags_of(facts: Facts, item: PreparedItem) -> Iterator[str]:
-    """What a user should know of a result that is handed over as it came; raises `Refused` for what it may not be.
-
-    Length: what is more than 0.25 s and more than 5 % away from the asked one is another length. A longer result is
-    flagged `longer_than_asked`. A shorter one is refused, for nothing can be added to it; but music is flagged
-    `shorter_than_asked`, for some of its providers can be asked for no length, and what they make is paid for.
-    Size of a video: another one is flagged `other_size`, and refused where the item takes only the exact one.
-    A 3D model is refused without the maps of R53, and flagged `over_polycount` above its triangles (R55).
-    """
-    if item.kind is Kind.VIDEO:
-        yield from _flags_of_size(facts, item)
-    elif item.kind is Kind.MODEL_3D:
-        yield from _flags_of_model(facts, item)
-    elif item.kind is Kind.ENVIRONMENT_MAP and facts.width != 2 * (facts.height or 0):
-        raise Refused(f"{facts.width}x{facts.height} pixels, but an environment map is twice as wide as high")
-    if item.duration_seconds is not None and facts.duration_s is not None:
-        yield from _flags_of_length(facts.duration_s, item.duration_seconds, item.kind)
-
-
-def _flags_of_length(found: float, asked: float, kind: Kind) -> Iterator[str]:
-    if abs(found - asked) <= max(SLACK_S, SLACK_SHARE * asked):
-        return
-    if found > asked:
-        yield "longer_than_asked"
-    elif kind is Kind.MUSIC:
-        yield "shorter_than_asked"
-    else:
-        raise Refused(f"{found:.2f} s, but {asked:g} s were asked for")
-
-
-def _flags_of_size(facts: Facts, item: PreparedItem) -> Iterator[str]:
-    if (facts.width, facts.height) == (item.width, item.height):
-        return
-    if item.fit == "exact_only":
-        asked = f"{item.width}x{item.height}"
-        raise Refused(f"{facts.width}x{facts.height} pixels, but exactly {asked} were asked for")
-    yield "other_size"
-
-
-def _flags_of_model(facts: Facts, item: PreparedItem) -> Iterator[str]:
-    missing = [words for name, words in _MAPS.items() if name not in facts.maps]
-    if missing:
-        raise Refused(f"a 3D model without its maps of {', '.join(missing)}")
-    if item.max_triangles is not None and (facts.triangles or 0) > item.max_triangles:
+    if found.length_adjusted:
+        yield "length_adjusted"
+    if item.max_triangles is not None and (found.facts.triangles or 0) > item.max_triangles:
         yield "over_polycount"

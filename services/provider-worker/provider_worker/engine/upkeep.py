@@ -57,7 +57,7 @@ class Upkeep:
         old = await self.store.closed_long_ago(self.staged_age_s)
         if not old:
             return False
-        swept = await self.objects.delete_many([key for keys in old.values() for key in keys])
+        swept = await self.objects.delete_with_made([key for keys in old.values() for key in keys])
         await self.store.mark_swept(list(old))
         metrics.SWEPT.inc(swept)
         log.info("staged_bytes_swept", attempts=len(old), objects=swept)
