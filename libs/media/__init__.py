@@ -5,15 +5,22 @@ from __future__ import annotations
 from media.checker import Checker, ImageFit
 from media.checking import check_media
 from media.children import Children, Limits
+from media.credentials import Claim, Generator
 from media.errors import ChildrenFailed, CorruptOutput, Reason
 from media.facts import MAX_BYTES, MAX_PICTURE_BYTES, Facts
 from media.finishing import finish_media
-from media.fitting import Fit, FittedImage, fit_image
+from media.fitting import FittedImage, fit_image
 from media.formats import MIMES, sniffed
 from media.headers import MAX_PIXELS, Probe, probe
-from media.wanted import THUMBNAIL_EDGE, FinishedMedia, Wanted
+from media.marks import is_marked, mark_place, marked
+from media.probing import probe_media
+from media.signer import Signed, Signer
+from media.signing_material import SigningMaterial, UnusableMaterial
+from media.wanted import THUMBNAIL_EDGE, FinishedMedia, Fit, Wanted
+from media.xmp import DIGITAL_SOURCE_TYPE
 
 __all__ = [
+    "DIGITAL_SOURCE_TYPE",
     "MAX_BYTES",
     "MAX_PICTURE_BYTES",
     "MAX_PIXELS",
@@ -22,19 +29,29 @@ __all__ = [
     "Checker",
     "Children",
     "ChildrenFailed",
+    "Claim",
     "CorruptOutput",
     "Facts",
     "FinishedMedia",
     "Fit",
     "FittedImage",
+    "Generator",
     "ImageFit",
     "Limits",
     "Probe",
     "Reason",
+    "Signed",
+    "Signer",
+    "SigningMaterial",
+    "UnusableMaterial",
     "Wanted",
     "check_media",
     "finish_media",
     "fit_image",
+    "is_marked",
+    "mark_place",
+    "marked",
     "probe",
+    "probe_media",
     "sniffed",
 ]
