@@ -83,6 +83,10 @@ DATA: tuple[Event, ...] = (
             width=1280,
             height=720,
             labels={"scene": "12"},
+            inputs=[
+                p.Input(role="reference", asset_id=ASSET, mime="image/png", sha256=SHA, size=48_213),
+                p.Input(role="style", url="https://images.example.com/neon.webp"),
+            ],
         ),
         brand_kit=KIT_REF,
         max_cost_micros=500_000,

@@ -87,6 +87,26 @@ class Route(Part):
     fallback: bool = True
 
 
+InputRole = Literal["reference", "first_frame", "last_frame", "mask", "model", "style"]
+
+MAX_INPUT_BYTES = 20 * 1024 * 1024
+"""The largest picture that something is made of, and the largest 3D model."""
+
+
+class Input(Part):
+    """What a job builds on: an asset of its tenant, or an address that is fetched when the item is made.
+
+    `mime`, `sha256` and `size` in bytes are the asset's; of an address nobody knows them yet.
+    """
+
+    role: InputRole
+    asset_id: UUID | None = None
+    url: str | None = None
+    mime: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+
+
 class JobSpec(Part):
     """What the client asked for, after its dialect was translated.
 
@@ -110,6 +130,7 @@ class JobSpec(Part):
     genre: str | None = None
     effect: str | None = None
     max_triangles: int | None = None
+    inputs: list[Input] = Field(default_factory=list)
     template: str | None = None
     template_version: str | None = None
     variables: dict[str, str] = Field(default_factory=dict)
@@ -161,6 +182,7 @@ class PreparedItem(Part):
     genre: str | None = None
     effect: str | None = None
     max_triangles: int | None = None
+    inputs: list[Input] = Field(default_factory=list)
     template: str
     template_version: str
     template_sha256: str

@@ -81,6 +81,7 @@ def _items(job_id: UUID, spec: JobSpec, template: Template, rendered: Rendered) 
             genre=spec.genre,
             effect=spec.effect,
             max_triangles=spec.max_triangles,
+            inputs=spec.inputs,
             template=template.name,
             template_version=template.version,
             template_sha256=template.sha256,
