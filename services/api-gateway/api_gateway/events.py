@@ -108,6 +108,7 @@ def _completed(event: GenerationCompleted, _: datetime) -> list[Fact]:
     body = {
         "final": event.final,
         "primary": _primary(event.outputs),
+        "outputs": [output.number for output in event.outputs],
         "flags": event.flags,
         "provider": event.lineage.provider,
         "model": event.lineage.model,

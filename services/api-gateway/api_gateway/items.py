@@ -142,19 +142,19 @@ def _verdict(
 
 
 def _ended(item: ItemHistory, end: Fact) -> tuple[ItemStatus, Failure | None] | None:
-    """What the item's last event means; None while its primary output is neither stored nor lost."""
+    """What the item's last event means; None while one of its outputs is neither stored nor lost."""
     if end.kind is not FactKind.COMPLETED:
         body = end.body
         cancelled = end.kind is FactKind.CANCELLED and body["code"] == ErrorCode.CANCELLED
         status = ItemStatus.CANCELLED if cancelled else ItemStatus.FAILED
         return status, Failure(body["code"], body["message"], body["stage"])
-    primary = (end.attempt, end.body["primary"])
-    if any((fact.attempt, fact.output) == primary and not fact.body["late"] for fact in item.stored):
-        return ItemStatus.COMPLETED, None
-    for fact in item.lost:
-        if (fact.attempt, fact.output) == primary:
-            return ItemStatus.FAILED, Failure(fact.body["code"], fact.body["message"], Stage.PERSISTING)
-    return None
+    primary = end.body["primary"]
+    kept = {fact.output for fact in item.stored if fact.attempt == end.attempt and not fact.body["late"]}
+    lost = {fact.output: fact for fact in item.lost if fact.attempt == end.attempt}
+    if primary in lost and primary not in kept:
+        body = lost[primary].body
+        return ItemStatus.FAILED, Failure(body["code"], body["message"], Stage.PERSISTING)
+    return (ItemStatus.COMPLETED, None) if kept | lost.keys() >= {primary, *end.body["outputs"]} else None
 
 
 def _outputs(end: Fact, item: ItemHistory, known: History) -> tuple[Output, ...]:

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from api_gateway.facts import Fact, FactKind
 
-_ORDER = {"primary": 0, "variant": 1, "texture_map": 2, "thumbnail": 3}
+THUMBNAIL = "thumbnail"
+_ORDER = {"primary": 0, "variant": 1, "texture_map": 2, THUMBNAIL: 3}
 
 
 class Output(NamedTuple):
@@ -39,6 +40,13 @@ def stored(facts: Sequence[Fact], revisions: Mapping[str, Fact]) -> list[Output]
     """The outputs that `facts` say were stored, the primary first."""
     found = [_output(fact, revisions) for fact in facts]
     return sorted(found, key=lambda output: (_ORDER[output.role], output.attempt, output.number))
+
+
+def thumbnail_of(output: Output, among: Sequence[Output]) -> Output | None:
+    """The small picture that was stored with an output, if it was not deleted."""
+    of = (output.item, output.attempt)
+    found = (other for other in among if other.role == THUMBNAIL and (other.item, other.attempt) == of)
+    return next((other for other in found if not other.deleted), None)
 
 
 def _output(fact: Fact, revisions: Mapping[str, Fact]) -> Output:

@@ -12,6 +12,7 @@ from pydantic_core import from_json
 
 from api_gateway.accepting import Accepted
 from api_gateway.lifecycle import TERMINAL, Status
+from api_gateway.outputs import THUMBNAIL
 
 Sign = Callable[[str, UUID, UUID, str, float], str]
 """(url, tenant, asset, sha256, now) → the URL, signed for a while"""
@@ -134,35 +135,59 @@ def new_job_json(accepted: Accepted) -> dict[str, Any]:
     }
 
 
+_PICTURES = frozenset({"image/png", "image/jpeg", "image/webp"})
 _NO_COST = {"estimated": None, "reserved": "0.00", "actual": "0.00", "currency": "USD", "settled": False}
 
 
 def _item(item: Mapping[str, Any], row: JobRow, sign: Sign) -> dict[str, Any]:
     outputs = [_output(output, row, sign) for output in item["outputs"]]
-    return {**item, "outputs": outputs, "url": outputs[0]["url"] if outputs else None}
+    url, small = (outputs[0]["url"], outputs[0]["thumbnail_url"]) if outputs else (None, None)
+    return {**item, "outputs": outputs, "url": url, "thumbnail_url": small}
 
 
 def _output(output: Mapping[str, Any], row: JobRow, sign: Sign) -> dict[str, Any]:
-    url = output["url"]
+    shown, thumbnail = dict(output), output.get("thumbnail")
+    shown.pop("thumbnail", None)
+    url = _address(output, row.tenant_id, sign, row.now)
+    small = _address(thumbnail, row.tenant_id, sign, row.now) if thumbnail else _its_own(output["mime"], url)
+    return {**shown, "url": url, "thumbnail_url": small}
+
+
+def _address(output: Mapping[str, Any], tenant_id: UUID, sign: Sign, now: float) -> str | None:
+    """Where an output's bytes are, for somebody who may see them; None where they were deleted."""
+    url: str | None = output["url"]
     if url is None or output["is_public"]:
-        return dict(output)
-    asset_id = UUID(output["asset_id"])
-    return {**output, "url": sign(url, row.tenant_id, asset_id, output["sha256"], row.now)}
+        return url
+    return sign(url, tenant_id, UUID(output["asset_id"]), output["sha256"], now)
+
+
+def _its_own(mime: str, url: str | None) -> str | None:
+    """A picture that is small enough has no thumbnail beside it."""
+    return url if mime in _PICTURES else None
 
 
 def asset_json(row: AssetRow, sign: Sign) -> dict[str, Any]:
     """The asset as the API answers it; the URL of a private one is signed."""
+    body, url = from_json(row.body), asset_url(row, sign)
+    thumbnail = body.pop("thumbnail", None)
+    small = _address(thumbnail, row.tenant_id, sign, row.now) if thumbnail else _its_own(body["mime"], url)
     return {
         "id": str(row.id),
         "job_id": str(row.job_id),
         "user_id": str(row.user_id),
-        **from_json(row.body),
-        "url": asset_url(row, sign),
-        "thumbnail_url": None,
+        **body,
+        "url": url,
+        "thumbnail_url": small,
         "sha256": row.sha256,
         "is_public": row.is_public,
         "viral_score": None,
     }
+
+
+def assets_json(rows: Sequence[AssetRow], sign: Sign) -> list[dict[str, Any]]:
+    """The assets of a job; a thumbnail is shown with what it is of."""
+    shown = [asset_json(row, sign) for row in rows]
+    return [asset for asset in shown if asset["role"] != THUMBNAIL]
 
 
 def asset_url(row: AssetRow, sign: Sign) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from api_gateway.items import Failure, ItemState
 from api_gateway.money import decimal, decimal_or_none
 from api_gateway.outcomes import Change
-from api_gateway.outputs import Output
+from api_gateway.outputs import THUMBNAIL, Output, thumbnail_of
 from api_gateway.projection import Cancellation, JobState
 
 
@@ -27,7 +28,9 @@ def view_of(state: JobState) -> dict[str, Any]:
         "error": _failure(state.error),
         "cancellation": _cancellation(state.cancellation),
         "late_outputs": [
-            {"item": found.item, "attempt": found.attempt, **_output(found)} for found in state.late_outputs
+            {"item": found.item, "attempt": found.attempt, **_output(found, state.late_outputs)}
+            for found in state.late_outputs
+            if found.role != THUMBNAIL
         ],
         "warnings": list(state.warnings),
     }
@@ -48,12 +51,16 @@ def _item(item: ItemState) -> dict[str, Any]:
         "asset_id": item.asset_id,
         "cost": {"estimated": decimal_or_none(item.estimated_micros), "actual": decimal_or_none(item.actual_micros)},
         "error": _failure(item.error),
-        "outputs": [_output(output) for output in item.outputs],
+        "outputs": _outputs(item.outputs),
         "redownload": item.redownload and {"state": item.redownload.state, "message": item.redownload.message},
     }
 
 
-def _output(output: Output) -> dict[str, Any]:
+def _outputs(outputs: Sequence[Output]) -> list[dict[str, Any]]:
+    return [_output(output, outputs) for output in outputs if output.role != THUMBNAIL]
+
+
+def _output(output: Output, among: Sequence[Output]) -> dict[str, Any]:
     return {
         "asset_id": str(output.asset_id),
         "role": output.role,
@@ -65,6 +72,20 @@ def _output(output: Output) -> dict[str, Any]:
         "height": output.height,
         "duration_seconds": output.duration_seconds,
         "file_size": output.file_size,
+        "thumbnail": _thumbnail(output, among),
+    }
+
+
+def _thumbnail(output: Output, among: Sequence[Output]) -> dict[str, Any] | None:
+    """What is needed to show an output's small picture."""
+    found = thumbnail_of(output, among)
+    if found is None:
+        return None
+    return {
+        "asset_id": str(found.asset_id),
+        "url": found.url,
+        "is_public": found.is_public,
+        "sha256": found.sha256,
     }
 
 
@@ -102,10 +123,11 @@ def assets_of(change: Change) -> list[AssetRow]:
     """The assets of a job, in the order of its items."""
     shown = [(item, output) for item in change.after.items for output in item.outputs]
     late = [(None, output) for output in change.after.late_outputs]
-    return [_asset(change, place, item, output) for place, (item, output) in enumerate([*shown, *late])]
+    outputs = [output for _, output in (*shown, *late)]
+    return [_asset(change, place, item, output, outputs) for place, (item, output) in enumerate([*shown, *late])]
 
 
-def _asset(change: Change, place: int, item: ItemState | None, output: Output) -> AssetRow:
+def _asset(change: Change, place: int, item: ItemState | None, output: Output, among: Sequence[Output]) -> AssetRow:
     job = change.before
     body = {
         "asset_type": job.asset_type.value if job.asset_type else None,
@@ -121,6 +143,7 @@ def _asset(change: Change, place: int, item: ItemState | None, output: Output) -
         "file_size": output.file_size,
         "mime": output.mime,
         "flags": list(item.flags) if item else [],
+        "thumbnail": None if output.role == THUMBNAIL else _thumbnail(output, among),
         "provenance": dict(item.lineage) if item and item.lineage else None,
         "created_at": output.stored_at,
     }

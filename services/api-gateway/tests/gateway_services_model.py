@@ -177,7 +177,7 @@ class Services:
         if self.rejected is not None:
             return False
         return not self.prepared or any(
-            item.ended is None or item.primary in item.waiting for item in self.items.values()
+            item.ended is None or (item.ended == "completed" and item.waiting) for item in self.items.values()
         )
 
     def request_cancel(self, reason: str) -> None:

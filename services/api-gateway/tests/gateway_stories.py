@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from uuid import UUID
 
 from chassis.ids import uuid7
@@ -101,6 +102,8 @@ def stored(
     public: bool = True,
     asset_id: UUID | None = None,
     late: bool = False,
+    output: int = 0,
+    role: Literal["primary", "thumbnail"] = "primary",
 ) -> AssetStored:
     """The picture is kept."""
     asset_id = asset_id or uuid7()
@@ -108,7 +111,8 @@ def stored(
         job_id=job_id,
         item=item,
         attempt=attempt,
-        output=0,
+        output=output,
+        role=role,
         asset_id=asset_id,
         revision=1,
         version=1,

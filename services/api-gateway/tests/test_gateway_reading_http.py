@@ -11,13 +11,14 @@ from uuid import UUID
 import pytest
 
 from api_gateway.http.describing import AssetList, Job, JobList, JobWithAssets
-from chassis.ids import uuid7_floor
+from chassis.ids import uuid7, uuid7_floor
 from chassis.testing import eventually
+from schemas.assets import AssetDeleted
 from schemas.jobs import JobCancelRequested
 from schemas.parts import ErrorCode
 from schemas.prompts import PromptsRejected
 from tests.gateway_harness import ASSETS, Gateway, gateway_on, someone
-from tests.gateway_stories import completed_picture, prepared
+from tests.gateway_stories import completed, completed_picture, prepared, quoted, recorded, reserved, stored
 
 pytestmark = pytest.mark.integration
 
@@ -67,6 +68,30 @@ async def test_a_private_picture_is_shown_with_a_signed_url(gateway: Gateway) ->
     for url in (item["url"], item["outputs"][0]["url"], asset["url"]):
         assert url.startswith(f"{ASSETS}/asset/{item['asset_id']}?exp=")
         assert "sig=" in url
+
+
+async def test_a_thumbnail_is_shown_with_its_picture_and_nowhere_else(gateway: Gateway) -> None:
+    job_id, small = await gateway.make(), uuid7()
+    made = completed(job_id)
+    thumbnail = made.outputs[0].model_copy(update={"number": 16, "role": "thumbnail"})
+    both = made.model_copy(update={"outputs": [*made.outputs, thumbnail]})
+    before = [prepared(job_id), quoted(job_id), reserved(job_id), both, stored(job_id, public=False)]
+    kept = stored(job_id, public=False, asset_id=small, output=16, role="thumbnail")
+    await gateway.hear_all([*before, kept, recorded(job_id)])
+
+    [item] = (await gateway.job(job_id))["items"]
+    [asset] = (await gateway.client.get(f"/api/v1/jobs/{job_id}/assets")).json()["items"]
+
+    [output] = item["outputs"]
+    assert output["asset_id"] == asset["id"] == item["asset_id"] != str(small)
+    for shown in (item, output, asset):
+        assert shown["thumbnail_url"].startswith(f"{ASSETS}/asset/{small}?exp=")
+    assert (await gateway.client.get(f"/asset/{small}")).headers["location"].startswith(f"{ASSETS}/asset/{small}?exp=")
+
+    gone = AssetDeleted(job_id=job_id, asset_id=small, revision=2)
+    await gateway.hear(gone)
+    [item] = (await gateway.job(job_id))["items"]
+    assert item["thumbnail_url"].startswith(f"{ASSETS}/asset/{item['asset_id']}?exp="), "a picture stands for itself"
 
 
 async def test_an_asset_address_leads_to_the_bytes(gateway: Gateway) -> None:

@@ -12,6 +12,7 @@ from api_gateway.requests import GenerateRequest, JobRequest
 
 _JOB_ID = "01981d2e-7b8c-7f00-8a00-0000000000a1"
 _ASSET_ID = "01981d2e-9c11-7a00-8a00-0000000000c1"
+_THUMBNAIL_ID = "01981d2e-9c11-7a00-8a00-0000000000c2"
 _KIT_ID = "01981d2d-1111-7a00-8a00-0000000000d1"
 _TIME = "2030-01-31T12:00:00Z"
 
@@ -44,11 +45,15 @@ class Failure(Shape):
 
 
 class Output(Shape):
-    """One stored output; `url` is signed for a private one, null for a deleted one."""
+    """One stored output; `url` is signed for a private one, null for a deleted one.
+
+    `thumbnail_url` is a small WebP, or a picture's own address where that is small enough.
+    """
 
     asset_id: UUID
     role: str
     url: str | None
+    thumbnail_url: str | None
     is_public: bool
     sha256: str
     mime: str
@@ -87,6 +92,7 @@ class Item(Shape):
     warnings: list[str]
     asset_id: UUID | None
     url: str | None
+    thumbnail_url: str | None
     cost: ItemCost
     error: Failure | None
     outputs: list[Output]
@@ -236,6 +242,7 @@ _ITEM_EXAMPLE: dict[str, Any] = {
     "warnings": [],
     "asset_id": _ASSET_ID,
     "url": f"https://assets.example/asset/{_ASSET_ID}?v=1",
+    "thumbnail_url": f"https://assets.example/asset/{_THUMBNAIL_ID}?v=1",
     "cost": {"estimated": "0.04", "actual": "0.04"},
     "error": None,
     "outputs": [],

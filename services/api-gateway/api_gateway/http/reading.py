@@ -18,7 +18,7 @@ from api_gateway.http.describing import ASSETS, JOB, JOB_LIST, LIST_PARAMETERS, 
 from api_gateway.http.responses import answer, job_answer, matches, not_modified
 from api_gateway.keys import Principal
 from api_gateway.paging import cursor_of, page_of
-from api_gateway.rendering import JobRow, Sign, asset_json, asset_url, job_json
+from api_gateway.rendering import JobRow, Sign, asset_url, assets_json, job_json
 from api_gateway.store.jobs import Jobs
 from api_gateway.watching import Watch
 
@@ -67,13 +67,13 @@ class Reading:
             if include is None:
                 return job_answer(row, self.sign)
             assets = await self.jobs.assets(who, job_id)
-            return job_answer(row, self.sign, assets=[asset_json(asset, self.sign) for asset in assets])
+            return job_answer(row, self.sign, assets=assets_json(assets, self.sign))
 
         @router.get("/jobs/{job_id}/assets", response_model=None, responses=ASSETS)
         async def list_assets(job_id: UUID, who: Principal = reads) -> Response:
             """The assets of a job, in the order of its items (R8)."""
             await self.jobs.job(who, job_id)
-            items = [asset_json(asset, self.sign) for asset in await self.jobs.assets(who, job_id)]
+            items = assets_json(await self.jobs.assets(who, job_id), self.sign)
             count = len(items)
             return answer({"items": items, "total": count, "limit": count, "offset": 0, "next_cursor": None})
 
