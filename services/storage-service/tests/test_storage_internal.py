@@ -20,7 +20,18 @@ from schemas.assets import AssetDeleted, AssetVisibilityChanged
 from stack.testing import PostgresServer
 from storage_service.http.internal import Shown, internal_routes
 from storage_service.http.public import Door, serve_assets
-from tests.storage_house import ORIGIN, PICTURE, SECRET, STRANGER, TENANT, USER, House, house_in, migrated_database
+from tests.storage_house import (
+    ORIGIN,
+    PICTURE,
+    SECRET,
+    STRANGER,
+    TENANT,
+    USER,
+    House,
+    completed,
+    house_in,
+    migrated_database,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -173,6 +184,39 @@ async def test_a_deleted_asset_is_found_no_more_and_said_so_once(house: House, s
     assert (await service.get(f"/v1/assets/{asset}", headers=as_())).status_code == 404
     assert (await service.get("/v1/assets", headers=as_())).json()["total"] == 0
     assert [(one.asset_id, one.revision) for one in await house.said(AssetDeleted)] == [(asset, 2)]
+
+
+async def kept_with_thumbnail(house: House) -> tuple[UUID, UUID]:
+    """A picture and its small one, as they are when both are stored."""
+    picture = await house.stage()
+    small = await house.stage(b"small", number=16, role="thumbnail")
+    heard = completed([picture, small])
+    await house.hear(heard)
+    await house.store_all()
+    rows = await house.sql("SELECT id, role FROM assets WHERE job_id = :job", job=heard.data.job_id)
+    ids = {row["role"]: UUID(str(row["id"])) for row in rows}
+    return ids["primary"], ids["thumbnail"]
+
+
+async def test_a_thumbnail_is_seen_by_those_who_see_its_picture(house: House, service: httpx.AsyncClient) -> None:
+    picture, small = await kept_with_thumbnail(house)
+    other, _ = await kept_with_thumbnail(house)
+    listed = (await service.get("/v1/assets", headers=as_())).json()
+    assert ([one["id"] for one in listed["items"]], listed["total"]) == ([str(other), str(picture)], 2)
+
+    await service.put(f"/v1/assets/{picture}/visibility", headers=as_(), json={"is_public": True})
+    shown = {one.asset_id: (one.revision, one.is_public) for one in await house.said(AssetVisibilityChanged)}
+    assert shown == {picture: (2, True), small: (2, True)}
+    assert (await fetch(house, f"{ORIGIN}/asset/{small}?v=2")).content == b"small"
+
+
+async def test_a_thumbnail_goes_with_its_picture(house: House, service: httpx.AsyncClient) -> None:
+    picture, small = await kept_with_thumbnail(house)
+    other, its_small = await kept_with_thumbnail(house)
+    await service.delete(f"/v1/assets/{picture}", headers=as_())
+    assert {one.asset_id for one in await house.said(AssetDeleted)} == {picture, small}
+    await service.delete(f"/v1/assets/{its_small}", headers=as_())
+    assert (await service.get(f"/v1/assets/{other}", headers=as_())).status_code == 200
 
 
 async def test_the_version_before_takes_the_place_of_a_deleted_one(house: House, service: httpx.AsyncClient) -> None:

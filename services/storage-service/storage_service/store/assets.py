@@ -48,9 +48,16 @@ _ONE = text(f"SELECT {_COLUMNS} {_MINE}")
 # Locked first, so that the changes of an asset are numbered one after the other.
 _LOCK = text(f"SELECT {_COLUMNS} {_MINE} FOR UPDATE")
 
+_THUMBNAILS = text(f"""
+    SELECT {_COLUMNS} FROM assets
+    WHERE role = 'thumbnail' AND deleted_at IS NULL AND (tenant_id, job_id, item, attempt) = (
+        SELECT tenant_id, job_id, item, attempt FROM assets WHERE id = :id AND role = 'primary')
+    ORDER BY id FOR UPDATE
+""")
+
 _FILTER = """
     FROM assets
-    WHERE deleted_at IS NULL AND tenant_id = :tenant_id
+    WHERE deleted_at IS NULL AND tenant_id = :tenant_id AND role <> 'thumbnail'
       AND (CAST(:user_id AS uuid) IS NULL OR user_id = :user_id)
       AND (CAST(:kind AS text) IS NULL OR kind = :kind)
       AND (CAST(:asset_type AS text) IS NULL OR asset_type = :asset_type)
@@ -96,8 +103,13 @@ async def get(conn: AsyncConnection, tenant_id: UUID, asset_id: UUID, *, lock: b
     return _asset(row) if row else None
 
 
+async def thumbnails(conn: AsyncConnection, asset_id: UUID) -> list[Asset]:
+    """The small pictures of a primary output, locked."""
+    return [_asset(row) for row in await conn.execute(_THUMBNAILS, {"id": asset_id})]
+
+
 async def page(conn: AsyncConnection, wanted: Filter, *, limit: int, offset: int) -> tuple[list[Asset], int]:
-    """Assets newest first, and how many there are."""
+    """Assets newest first, and how many there are; a thumbnail is shown with what it is of."""
     values = {
         "tenant_id": wanted.tenant_id,
         "user_id": wanted.user_id,

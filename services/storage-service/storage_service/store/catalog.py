@@ -42,24 +42,33 @@ class Catalog:
             return await assets.page(conn, wanted, limit=limit, offset=offset)
 
     async def show(self, viewer: Viewer, asset_id: UUID, *, is_public: bool) -> Asset:
-        """Make an asset public or private, and say so; what it is already is not said again."""
+        """Make an asset public or private with its thumbnail, and say so; what it is already is not said again."""
         async with self._engine.begin() as conn:
             asset = changed_by(viewer, await assets.get(conn, viewer.tenant_id, asset_id, lock=True))
             if asset.is_public == is_public:
                 return asset
-            changed = replace(asset, is_public=is_public, revision=asset.revision + 1)
-            await assets.show(conn, asset_id, is_public=is_public)
-            await self._outbox.add(conn, [_draft(visibility_changed(changed, self._addresses), asset)])
+            changed, *small = [
+                replace(one, is_public=is_public, revision=one.revision + 1)
+                for one in (asset, *await assets.thumbnails(conn, asset_id))
+            ]
+            for one in (changed, *small):
+                await assets.show(conn, one.id, is_public=is_public)
+            events = [_draft(visibility_changed(one, self._addresses), one) for one in (changed, *small)]
+            await self._outbox.add(conn, events)
             return changed
 
     async def delete(self, viewer: Viewer, asset_id: UUID) -> None:
-        """Take an asset away from its users, and say so; its bytes go when no other asset has them."""
+        """Take an asset away from its users with its thumbnail, and say so.
+
+        Its bytes go when no other asset has them.
+        """
         async with self._engine.begin() as conn:
             asset = changed_by(viewer, await assets.get(conn, viewer.tenant_id, asset_id, lock=True))
-            await assets.delete(conn, asset_id)
-            await aliases.fall_back(conn, asset.tenant_id, asset.path, asset.id)
-            await blobs.let_go(conn, asset.tenant_id, asset.sha256)
-            await self._outbox.add(conn, [_draft(deleted(replace(asset, revision=asset.revision + 1)), asset)])
+            for one in (asset, *await assets.thumbnails(conn, asset_id)):
+                await assets.delete(conn, one.id)
+                await aliases.fall_back(conn, one.tenant_id, one.path, one.id)
+                await blobs.let_go(conn, one.tenant_id, one.sha256)
+                await self._outbox.add(conn, [_draft(deleted(replace(one, revision=one.revision + 1)), one)])
 
 
 def _draft(event: Event, asset: Asset) -> Draft:
