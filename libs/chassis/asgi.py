@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import time
+from collections.abc import Mapping
 
 import structlog
 from opentelemetry.trace import SpanKind, StatusCode
@@ -29,12 +30,16 @@ _SLOW_SECONDS = 1.0
 
 
 class Edge:
-    """Wraps an application. `name` labels its metrics, `body_limit` is in bytes, also for chunked bodies."""
+    """Wraps an application. `name` labels its metrics, `body_limit` is in bytes, also for chunked bodies.
 
-    def __init__(self, app: ASGIApp, *, name: str, body_limit: int) -> None:
+    `larger` are the paths whose bodies may be larger, with their limits.
+    """
+
+    def __init__(self, app: ASGIApp, *, name: str, body_limit: int, larger: Mapping[str, int]) -> None:
         self._app = app
         self._name = name
         self._body_limit = body_limit
+        self._larger = larger
         self._in_flight = metrics.HTTP_IN_FLIGHT.labels(name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,7 +47,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._body_limit)
+        exchange = _Exchange(scope, receive, send, self._larger.get(scope["path"], self._body_limit))
         structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
         self._in_flight.inc()
         try:

@@ -62,8 +62,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Where a client may go: `hosts` are names, or `*.name` for everything below a name; `trusted` are whole origins
-    (`http://127.0.0.1:9000`) that may be plain and private.
+    """Where a client may go: `hosts` are names, `*.name` for everything below a name, or `*` for every name there is;
+    `trusted` are whole origins (`http://127.0.0.1:9000`) that may be plain and private.
     """
 
     hosts: tuple[str, ...] = ()
@@ -78,8 +78,8 @@ class Policy:
         if url.userinfo:
             raise ForeignError("address refused: it carries a password")
         host = _host(url)
-        if not any(host.endswith(entry[1:]) if entry.startswith("*.") else host == entry for entry in self.hosts):
-            raise ForeignError(f"address refused: {host[:100]} is not among the hosts of this provider")
+        if not any(_fits(host, entry) for entry in self.hosts):
+            raise ForeignError(f"address refused: {host[:100]} is not among the hosts that may be asked")
         if not _DNS_NAME.fullmatch(host) or not 0 < _port(url) < 2**16:
             raise ForeignError(f"not an address: {host[:100]} and its port lead nowhere")
 
@@ -262,6 +262,12 @@ async def _system_resolve(host: str, port: int) -> Sequence[str]:
 @lru_cache(maxsize=1)
 def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
+
+
+def _fits(host: str, entry: str) -> bool:
+    if entry == "*":
+        return True
+    return host.endswith(entry[1:]) if entry.startswith("*.") else host == entry
 
 
 def _name(host: str) -> str:

@@ -47,11 +47,13 @@ def make_app(
     public: bool,
     openapi: Mapping[str, Any] | None = None,
     body_limit: int = BODY_LIMIT,
+    larger_bodies: Mapping[str, int] | None = None,
 ) -> FastAPI:
     """A FastAPI application with everything but its routes.
 
     `public`: for clients, with documentation at /docs; otherwise internal, with /metrics. Both have /livez and /readyz,
     which speak from `app.state.health`. `openapi` is passed on to FastAPI (description, openapi_tags, servers...).
+    `larger_bodies`: paths that read their bodies as a stream, and how many bytes each may have.
     Handlers are to be `async def`: a plain function costs a thread for each request.
     """
     app = FastAPI(
@@ -66,7 +68,8 @@ def make_app(
         **(openapi or {}),
     )
     app.state.health = Health()
-    app.add_middleware(Edge, name="public" if public else "internal", body_limit=body_limit)
+    name = "public" if public else "internal"
+    app.add_middleware(Edge, name=name, body_limit=body_limit, larger=larger_bodies or {})
     _answer_errors(app)
     _add_health(app, with_metrics=not public)
     _describe_problems(app)

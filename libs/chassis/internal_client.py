@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from typing import Any
 
 import httpx
@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from chassis import tracing
 from chassis.context import Context, context_headers
-from chassis.errors import BacklotError, FieldError, Unavailable, from_problem
+from chassis.errors import BacklotError, FieldError, TooLarge, Unavailable, from_problem
 from chassis.problems import MEDIA_TYPE
 
 TIMEOUT_SECONDS = 2.0
@@ -54,10 +54,40 @@ class InternalClient:
         2 s or one that is no answer. Nothing is retried: whoever asked decides.
         """
         with tracing.span(f"{method} {self.service}", kind=SpanKind.CLIENT):
-            response = await self._send(method, path, context, json, params)
-        if response.is_success:
-            return response.json() if response.content else None
-        raise _problem(self.service, response)
+            response = await self._send(method, path, context, json=json, params=params)
+        return self._answer(response)
+
+    async def stream(
+        self, path: str, chunks: AsyncIterable[bytes], *, context: Context, media_type: str | None, answer_s: float
+    ) -> Any:
+        """Posts `chunks` as they come; the answer, which may take `answer_s` seconds after the last one, as `request`.
+
+        What `chunks` raises is raised, and the other side sees a body that was cut off.
+        """
+        headers = {} if media_type is None else {"Content-Type": media_type}
+        timeout = httpx.Timeout(TIMEOUT_SECONDS, read=answer_s, write=answer_s)
+        with tracing.span(f"POST {self.service}", kind=SpanKind.CLIENT):
+            response = await self._send("POST", path, context, headers, content=chunks, timeout=timeout)
+        return self._answer(response)
+
+    async def read(self, path: str, *, context: Context, max_bytes: int) -> bytes:
+        """The bytes of a 2xx answer; raises as `request`, and `TooLarge` where there are more than `max_bytes`.
+
+        2 s may pass between any two parts of it.
+        """
+        headers, read = self._headers(context), bytearray()
+        try:
+            async with self._client.stream("GET", path, headers=headers) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise _problem(self.service, response)
+                async for chunk in response.aiter_bytes():
+                    read += chunk
+                    if len(read) > max_bytes:
+                        raise TooLarge(f"more than {max_bytes} bytes")
+        except httpx.HTTPError as error:
+            raise Unavailable(self.service) from error
+        return bytes(read)
 
     async def start(self) -> None:
         """Nothing to do: connections are made when they are needed."""
@@ -67,16 +97,25 @@ class InternalClient:
         await self._client.aclose()
 
     async def _send(
-        self, method: str, path: str, context: Context, json: Any, params: Mapping[str, Any] | None
+        self, method: str, path: str, context: Context, headers: Mapping[str, str] | None = None, **rest: Any
     ) -> httpx.Response:
+        sent = {**self._headers(context), **(headers or {})}
+        try:
+            return await self._client.request(method, path, headers=sent, **rest)
+        except httpx.HTTPError as error:
+            raise Unavailable(self.service) from error
+
+    def _headers(self, context: Context) -> dict[str, str]:
         headers = context_headers(self._secret, context)
         traceparent = tracing.current_traceparent()
         if traceparent is not None:
             headers["traceparent"] = traceparent
-        try:
-            return await self._client.request(method, path, json=json, params=params, headers=headers)
-        except httpx.HTTPError as error:
-            raise Unavailable(self.service) from error
+        return headers
+
+    def _answer(self, response: httpx.Response) -> Any:
+        if response.is_success:
+            return response.json() if response.content else None
+        raise _problem(self.service, response)
 
 
 def _problem(service: str, response: httpx.Response) -> BacklotError:

@@ -115,13 +115,14 @@ SPELLINGS = [
 ]
 
 
+@pytest.mark.parametrize("anywhere", [False, True])
 @pytest.mark.parametrize("host", SPELLINGS)
-async def test_no_spelling_of_this_machine_is_connected_to(host: str) -> None:
+async def test_no_spelling_of_this_machine_is_connected_to(host: str, anywhere: bool) -> None:
     async def answer(path: str, writer: asyncio.StreamWriter) -> None:
         await say(writer, "200 OK", b"secret")
 
     async with serving(answer) as server:
-        async with guarded_client(Policy(hosts=(host.strip("[]"),))) as client:
+        async with guarded_client(Policy(hosts=("*",) if anywhere else (host.strip("[]"),))) as client:
             with pytest.raises(ForeignError, match=r"private network|not an address"):
                 await whole(client, f"https://{host}:{server.port}/")
         assert server.connections == 0
@@ -224,6 +225,16 @@ async def test_what_is_not_https_or_not_listed_is_refused_before_its_name_is_ask
 @pytest.mark.parametrize("host", ["media.example.com", "MEDIA.example.COM", "media.example.com.", "a.b.example.org"])
 def test_a_listed_name_is_allowed_however_it_is_written(host: str) -> None:
     Policy(hosts=("media.example.com", "*.example.org")).check(httpx.URL(f"https://{host}/a.png"))
+
+
+def test_every_name_is_allowed_where_an_operator_says_so_but_https_alone() -> None:
+    anywhere = Policy(hosts=("*",))
+    anywhere.check(httpx.URL("https://media.example.com/a.png"))
+    for url in ("http://media.example.com/a.png", "https://user:word@media.example.com/a.png"):
+        with pytest.raises(ForeignError):
+            anywhere.check(httpx.URL(url))
+    with pytest.raises(ForeignError, match="not among the hosts"):
+        Policy().check(httpx.URL("https://media.example.com/a.png"))
 
 
 async def test_every_redirect_is_checked_and_no_key_follows_it() -> None:
