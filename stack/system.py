@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from stack import simulator, state
+from stack.credentials import Credentials, keep_credentials
 from stack.detached import start_detached, stop
 from stack.errors import ServerError, StackError, StartRefusedError
 from stack.jars import Progress
@@ -109,9 +110,9 @@ class System:
 
     async def _start_all(self) -> None:
         plan = await asyncio.to_thread(make_plan, self.home, self._port, self._environ, wires=self._wires)
-        secrets = await asyncio.to_thread(self._prepare_folder)
+        secrets, credentials = await asyncio.to_thread(self._prepare_folder)
         kafka, postgres = self._servers(plan)
-        shared = self._shared_env(plan, secrets, kafka.bootstrap if kafka else str(plan.kafka))
+        shared = self._shared_env(plan, secrets, credentials, kafka.bootstrap if kafka else str(plan.kafka))
         untried = self._services(plan, shared, postgres).values()
         if plan.problems:
             raise await _explained({"plan": StartRefusedError(plan.problems)}, untried)
@@ -220,7 +221,7 @@ class System:
         keepers = [keeper for name in names if (keeper := self._keepers.pop(name, None))]
         await asyncio.gather(*(keeper.stop() for keeper in keepers))
 
-    def _shared_env(self, plan: Plan, secrets: Secrets, bootstrap: str) -> dict[str, str]:
+    def _shared_env(self, plan: Plan, secrets: Secrets, credentials: Credentials, bootstrap: str) -> dict[str, str]:
         """What every service is told. Where the environment says something itself, it is right."""
         ours = {
             "BACKLOT_SECRET": secrets.secret,
@@ -229,16 +230,18 @@ class System:
             "API_GATEWAY_BOOTSTRAP_KEY": secrets.api_key,
             "PROVIDER_WORKER_SANDBOX_DIR": str(self.home / "sandbox"),
             "PROVIDER_WORKER_CALLBACK_URL": _origin(plan.ports[0]),
+            "PROVIDER_WORKER_PROVENANCE_CERT": str(credentials.certificate),
+            "PROVIDER_WORKER_PROVENANCE_KEY": str(credentials.key),
         }
         fixed = {KAFKA_SETTING: bootstrap}
         fixed |= {f"{spec.package.upper()}_URL": _origin(plan.ports[spec.internal]) for spec in SERVICES}
         given = {name: value for name, value in self._environ.items() if value or name not in ours}
         return {**ours, **given, **fixed}
 
-    def _prepare_folder(self) -> Secrets:
+    def _prepare_folder(self) -> tuple[Secrets, Credentials]:
         for name in ("kafka", "postgres", simulator.NAME, *(spec.name for spec in SERVICES)):
             state.turn_over(state.log_file(self.home, name))
-        return state.keep_secrets(self.home)
+        return state.keep_secrets(self.home), keep_credentials(self.home)
 
     def _note_pids(self) -> None:
         if self._info is not None:

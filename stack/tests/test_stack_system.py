@@ -144,7 +144,11 @@ def test_every_service_is_told_what_it_needs(running: StackInfo) -> None:
         assert f"/{spec.package}?host=/" in seen[f"{spec.prefix}DATABASE_URL"]
         others = {other.prefix for other in SERVICES if other != spec}
         assert not any(f"{prefix}DATABASE_URL" in seen for prefix in others)
-    assert environment_of(running, "provider-worker")["PROVIDER_WORKER_CALLBACK_URL"] == running.gateway
+    worker = environment_of(running, "provider-worker")
+    assert worker["PROVIDER_WORKER_CALLBACK_URL"] == running.gateway
+    provenance = Path(running.home) / "provenance"
+    assert worker["PROVIDER_WORKER_PROVENANCE_CERT"] == str(provenance / "certificate.pem")
+    assert worker["PROVIDER_WORKER_PROVENANCE_KEY"] == str(provenance / "key.pem")
     assert environment_of(running, "api-gateway")["API_GATEWAY_HTTP_PORT"] == running.gateway.rsplit(":", 1)[1]
     assert environment_of(running, "storage-service")["STORAGE_SERVICE_HTTP_PORT"] == running.assets.rsplit(":", 1)[1]
 
