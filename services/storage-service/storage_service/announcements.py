@@ -56,7 +56,7 @@ def visibility_changed(asset: Asset, addresses: Addresses) -> AssetVisibilityCha
     """An asset was shown or hidden; the address of a hidden one has to be signed before it is of use."""
     return AssetVisibilityChanged(
         asset_id=asset.id,
-        job_id=asset.job_id,
+        job_id=asset.made_by,
         revision=asset.revision,
         is_public=asset.is_public,
         url=addresses.of(asset.id, revision=asset.revision, is_public=asset.is_public),
@@ -65,4 +65,4 @@ def visibility_changed(asset: Asset, addresses: Addresses) -> AssetVisibilityCha
 
 def deleted(asset: Asset) -> AssetDeleted:
     """An asset is gone for its users."""
-    return AssetDeleted(asset_id=asset.id, job_id=asset.job_id, revision=asset.revision)
+    return AssetDeleted(asset_id=asset.id, job_id=asset.made_by, revision=asset.revision)

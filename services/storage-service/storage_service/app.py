@@ -11,34 +11,43 @@ from chassis.http import make_app
 from chassis.loops import Loop
 from chassis.outbox import Outbox
 from chassis.service import Service
+from media import Checker
 from objects import FolderStore, ObjectStore, StorageError
 from objects.signing import derive_key
 from schemas.topics import ASSETS, STORAGE_SERVICE
 from storage_service.addresses import Addresses
 from storage_service.events import Ears
+from storage_service.http.content import content_routes
 from storage_service.http.internal import Shown, internal_routes
+from storage_service.http.provenance import provenance_routes
 from storage_service.http.public import Door, serve_assets
+from storage_service.http.uploads import PATH as UPLOADS_PATH
+from storage_service.http.uploads import upload_routes
 from storage_service.integrity import Inspector
 from storage_service.promotion import Pace, Promoter
 from storage_service.settings import Settings
 from storage_service.store.catalog import Catalog
 from storage_service.store.shelf import PostgresShelf
+from storage_service.store.uploads import UploadDesk
 from storage_service.sweeping import Sweeper
+from storage_service.uploading import Uploader
 
 SWEEP_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class _OpenStore:
-    """The object store as a thing with an end."""
+class _Tools:
+    """The object store and the checker as things with an end."""
 
     store: ObjectStore
+    checker: Checker
 
     async def start(self) -> None:
-        """It is open from the beginning."""
+        """They are open from the beginning."""
 
     async def stop(self) -> None:
-        """Let its threads finish."""
+        """End the children, let the threads finish."""
+        await self.checker.close()
         await self.store.close()
 
 
@@ -55,12 +64,18 @@ def build(settings: Settings) -> Service:
     sweeper = Sweeper(shelf, store, settings.sweep_grace_seconds)
     arrived = asyncio.Event()
 
-    internal = make_app(title="storage-service, internal", public=False)
-    internal.include_router(
-        internal_routes(catalog, Shown(addresses, key, settings.url_seconds), settings.secret),
-    )
+    checker = Checker()
+    most_bytes = settings.upload_max_bytes
+    uploader = Uploader(UploadDesk(engine), store, checker, arrived.set, most_bytes=most_bytes)
+
+    shown, inspector = Shown(addresses, key, settings.url_seconds), Inspector(store)
+    internal = make_app(title="storage-service, internal", public=False, larger_bodies={UPLOADS_PATH: most_bytes})
+    internal.include_router(internal_routes(catalog, shown, settings.secret))
+    internal.include_router(provenance_routes(catalog, settings.secret))
+    internal.include_router(content_routes(catalog, inspector, settings.secret))
+    internal.include_router(upload_routes(uploader, shown, settings.secret))
     public = make_app(title="Backlot assets", public=True)
-    serve_assets(public, Door(catalog, Inspector(store), key))
+    serve_assets(public, Door(catalog, inspector, key))
     return Service(
         name=STORAGE_SERVICE,
         package="storage_service",
@@ -75,8 +90,9 @@ def build(settings: Settings) -> Service:
             Loop("promotion", promoter.step, idle=1.0, wake=arrived),
             Loop("blob-sweep", sweeper.sweep_blobs, idle=SWEEP_EVERY_S),
             Loop("temporary-sweep", sweeper.sweep_temporary, idle=settings.sweep_grace_seconds),
+            Loop("upload-sweep", lambda: uploader.sweep(settings.sweep_grace_seconds), idle=SWEEP_EVERY_S),
         ],
-        resources=[_OpenStore(store)],
+        resources=[_Tools(store, checker)],
     )
 
 

@@ -10,15 +10,25 @@ from pydantic import Field
 from schemas.event import Part
 from schemas.parts import AssetContext, ErrorCode, Lineage, Output
 
+UPLOAD_ITEM = 0
+"""The item of what came from no job; items of jobs are numbered from 1."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class OutputKey:
-    """The natural key of an asset: whatever is repeated, each of these is stored once."""
+    """The natural key of an asset: whatever is repeated, each of these is stored once.
+
+    Of an upload `job_id` is its own id, and `item` is UPLOAD_ITEM.
+    """
 
     job_id: UUID
     item: int
     attempt: int
     output: int
+
+    @property
+    def of_upload(self) -> bool:
+        return self.item == UPLOAD_ITEM
 
 
 class Handover(Part):

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from objects.signing import Grant
-from storage_service.arrivals import Arrival
+from storage_service.arrivals import UPLOAD_ITEM, Arrival
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ class Served:
 class Asset:
     """One version behind a logical name. Its bytes never change; `revision` counts changes of who may see it.
 
-    `path` is the logical name, `size` is in bytes, `width` and `height` are in pixels; `now` as in `Served`.
+    `path` is the logical name, `size` is in bytes, `width` and `height` are in pixels; `now` as in `Served`. `job_id`
+    and `item` are those of its natural key.
     """
 
     id: UUID
@@ -81,6 +82,11 @@ class Asset:
     flags: tuple[str, ...]
     created_at: datetime
     now: float
+
+    @property
+    def made_by(self) -> UUID | None:
+        """The job that made it; None of an upload."""
+        return None if self.item == UPLOAD_ITEM else self.job_id
 
     @property
     def grant(self) -> Grant:

@@ -21,3 +21,7 @@ UNREADABLE = Counter(
     "backlot_assets_unreadable_total", "Requests for bytes that are gone or damaged", ["kind"], registry=REGISTRY
 )
 SWEPT = Counter("backlot_blobs_swept_total", "Blobs deleted because nothing pointed at them", registry=REGISTRY)
+UPLOADS = Counter(
+    "backlot_uploads_total", "Uploads: stored, known already, or refused with a code", ["outcome"], registry=REGISTRY
+)
+UPLOADS_SWEPT = Counter("backlot_uploads_swept_total", "Interrupted uploads that were tidied up", registry=REGISTRY)

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import AliasChoices, AnyHttpUrl, Field
 
 from chassis.settings import PublicSettings, service_config
+from media import MAX_BYTES
 
 
 class Settings(PublicSettings):
@@ -26,6 +27,9 @@ class Settings(PublicSettings):
     lease_seconds: float = Field(default=10.0, ge=1, le=300, description="how long a claimed arrival is left alone")
     sweep_grace_seconds: float = Field(
         default=3600.0, ge=60, description="how long bytes are kept that nothing points at"
+    )
+    upload_max_bytes: int = Field(
+        default=100 * 1024 * 1024, ge=1024, le=MAX_BYTES, description="the largest upload that is taken"
     )
     url_seconds: int = Field(
         default=3600, ge=1, le=7 * 24 * 3600, description="how long a signed address of a private asset is good for"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -20,11 +20,15 @@ from storage_service.store.catalog import Catalog
 
 
 class AssetView(BaseModel):
-    """An asset as its users see it. `url` is signed for a private one and ends at `url_expires_at`."""
+    """An asset as its users see it. `url` is signed for a private one and ends at `url_expires_at`.
+
+    `job_id` and `item` are null for an upload.
+    """
 
     id: UUID
-    job_id: UUID
-    item: int
+    origin: Literal["job", "upload"]
+    job_id: UUID | None
+    item: int | None
     user_id: UUID
     role: str
     kind: str
@@ -91,8 +95,9 @@ class Shown:
         url, ends = self._address(asset)
         return AssetView(
             id=asset.id,
-            job_id=asset.job_id,
-            item=asset.item,
+            origin="upload" if asset.made_by is None else "job",
+            job_id=asset.made_by,
+            item=None if asset.made_by is None else asset.item,
             user_id=asset.user_id,
             role=asset.role,
             kind=asset.kind,
@@ -129,7 +134,7 @@ def internal_routes(catalog: Catalog, shown: Shown, secret: SecretStr) -> APIRou
     @router.get("")
     async def list_assets(query: Annotated[AssetQuery, Query()], context: Context = asked) -> AssetPage:
         """The viewer's own assets, or with `tenant:read` those of the whole tenant."""
-        wanted = _filter(_viewer(context), query)
+        wanted = _filter(viewer_of(context), query)
         found, total = await catalog.page(wanted, limit=query.limit, offset=query.offset)
         items = [shown.view(asset) for asset in found]
         return AssetPage(items=items, total=total, limit=query.limit, offset=query.offset)
@@ -137,23 +142,24 @@ def internal_routes(catalog: Catalog, shown: Shown, secret: SecretStr) -> APIRou
     @router.get("/{asset_id}")
     async def get_asset(asset_id: UUID, context: Context = asked) -> AssetView:
         """One asset, with an address that works."""
-        return shown.view(await catalog.get(_viewer(context), asset_id))
+        return shown.view(await catalog.get(viewer_of(context), asset_id))
 
     @router.put("/{asset_id}/visibility")
     async def put_visibility(asset_id: UUID, body: Visibility, context: Context = asked) -> AssetView:
         """Show or hide an asset; the public address it had stops working (R113)."""
-        return shown.view(await catalog.show(_viewer(context), asset_id, is_public=body.is_public))
+        return shown.view(await catalog.show(viewer_of(context), asset_id, is_public=body.is_public))
 
     @router.delete("/{asset_id}", status_code=204)
     async def delete_asset(asset_id: UUID, context: Context = asked) -> Response:
         """Delete an asset for good."""
-        await catalog.delete(_viewer(context), asset_id)
+        await catalog.delete(viewer_of(context), asset_id)
         return Response(status_code=204)
 
     return router
 
 
-def _viewer(context: Context) -> Viewer:
+def viewer_of(context: Context) -> Viewer:
+    """Who looks, by the signed context of his request."""
     return Viewer(context.tenant_id, context.user_id, SEES_ALL in context.scopes)
 
 

@@ -72,4 +72,4 @@ class Catalog:
 
 
 def _draft(event: Event, asset: Asset) -> Draft:
-    return Draft(event, asset.job_id, asset.tenant_id)
+    return Draft(event, asset.made_by or asset.id, asset.tenant_id)

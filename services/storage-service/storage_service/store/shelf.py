@@ -75,8 +75,9 @@ class PostgresShelf:
         await blobs.keep(conn, [one.arrival for one in kept], [one.arrival for one in refused if one.promoted])
         placed = await aliases.take(conn, kept)
         await assets.insert(conn, placed)
-        drafts = [_draft(stored(one, self._addresses), one.arrival) for one in placed]
-        drafts += [_draft(store_failed(one), one.arrival) for one in refused]
+        # Nobody but who uploads waits for an upload, and he looks here himself.
+        drafts = [_draft(stored(one, self._addresses), one.arrival) for one in placed if not one.arrival.key.of_upload]
+        drafts += [_draft(store_failed(one), one.arrival) for one in refused if not one.arrival.key.of_upload]
         await self._outbox.add(conn, drafts)
 
     async def doom(self, *, grace_s: float, mark_s: float, most: int) -> list[Blob]:
