@@ -63,8 +63,8 @@ def make_pictures(client: Client, folder: Path, watch: Watch, *, timeout: float 
     jobs = {
         asset_type: client.generate(asset_type, kit["id"], custom_prompt=PROMPTS[asset_type]) for asset_type in SIZES
     }
-    ended = _follow(client, jobs, watch, timeout)
-    if failed := [_reason(asset_type, job) for asset_type, job in ended.items() if job["status"] != "completed"]:
+    ended = follow(client, jobs, watch, timeout)
+    if failed := [reason(asset_type, job) for asset_type, job in ended.items() if job["status"] != "completed"]:
         raise DemoFailed("\n".join(failed))
     return [_fetch(client, asset_type, job, folder) for asset_type, job in ended.items()]
 
@@ -74,7 +74,7 @@ def as_object(pictures: Sequence[Picture], seconds: float) -> dict[str, Any]:
     return {"jobs": [asdict(picture) for picture in pictures], "seconds": round(seconds, 2)}
 
 
-def _follow(client: Client, jobs: dict[str, Job], watch: Watch, timeout: float) -> dict[str, Job]:
+def follow(client: Client, jobs: dict[str, Job], watch: Watch, timeout: float) -> dict[str, Job]:
     """Every job when it has ended, its cost included: bytes and bill are separate services and come in any order."""
     deadline = time.monotonic() + timeout
     open_jobs = dict(jobs)
@@ -92,9 +92,10 @@ def _follow(client: Client, jobs: dict[str, Job], watch: Watch, timeout: float) 
     return {asset_type: ended[asset_type] for asset_type in jobs}
 
 
-def _reason(asset_type: str, job: Job) -> str:
+def reason(name: str, job: Job) -> str:
+    """Why a job did not complete, as a line."""
     error = job["error"] or {}
-    return f"{asset_type} is {job['status']}: {error.get('code', '')} {error.get('message', '')}".rstrip()
+    return f"{name} is {job['status']}: {error.get('code', '')} {error.get('message', '')}".rstrip()
 
 
 def _fetch(client: Client, asset_type: str, job: Job, folder: Path) -> Picture:

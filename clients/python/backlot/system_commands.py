@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -17,9 +18,10 @@ import httpx
 import psutil
 import typer
 
-from backlot import demo
+from backlot import demo, showcase
 from backlot.client import Client
 from backlot.connection import NotRunning, as_json, home, local
+from backlot.contact_sheet import write_contact_sheet
 from backlot.errors import BacklotClientError
 from backlot.showing import ERR, OUT, table, watching
 from stack.detached import start_detached
@@ -145,9 +147,15 @@ def doctor(as_object: Json = False, port: Port = None) -> None:
 
 def run_demo(
     as_object: Json = False,
-    output: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("demo-output"),
+    output: Annotated[Path, typer.Option(help="Where the files go.")] = Path("demo-output"),
+    all_kinds: Annotated[
+        bool, typer.Option("--all-kinds", help="One of every kind of media instead, and a page that shows them.")
+    ] = False,
 ) -> None:
     """Make the five pictures of a brand kit: uses the running system, else starts one and ends it afterwards."""
+    if all_kinds:
+        _show_all_kinds(output, as_object=as_object)
+        return
     started = time.monotonic()
     info = running(home())
     pictures = _demo(info, output) if info is not None else _with_system(lambda begun: _demo(begun, output))
@@ -164,6 +172,25 @@ def run_demo(
 def _demo(info: StackInfo, output: Path) -> list[demo.Picture]:
     with Client(info.gateway, info.api_key) as client, watching() as watch:
         return demo.make_pictures(client, output, watch)
+
+
+def _show_all_kinds(output: Path, *, as_object: bool) -> None:
+    started, info = time.monotonic(), running(home())
+    examples = _examples(info, output) if info else _with_system(lambda begun: _examples(begun, output))
+    page = output / "index.html"
+    write_contact_sheet(examples, page)
+    seconds = time.monotonic() - started
+    if as_object:
+        told = {"jobs": [asdict(example) for example in examples], "page": str(page), "seconds": round(seconds, 2)}
+        sys.stdout.write(as_json(told) + "\n")
+        return
+    table(("kind", "what", "file", "cost"), [(e.kind, e.about, e.file, f"{e.cost} USD") for e in examples])
+    OUT.print(f"{len(examples)} kinds of media in {seconds:.1f} s; look at {page}")
+
+
+def _examples(info: StackInfo, output: Path) -> list[showcase.Example]:
+    with Client(info.gateway, info.api_key) as client, watching() as watch:
+        return showcase.make_examples(client, output, watch)
 
 
 def _with_system(work: Callable[[StackInfo], R]) -> R:
