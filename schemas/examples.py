@@ -44,6 +44,7 @@ LINEAGE = p.Lineage(
     provider="sandbox",
     model="sandbox-image-1",
     seed=7,
+    generated_at=TIME,
 )
 OUTPUT = p.Output(
     number=0,
@@ -54,6 +55,11 @@ OUTPUT = p.Output(
     mime="image/png",
     width=1280,
     height=720,
+    marking=p.Marking(
+        digital_source_type="http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
+        place="XMP",
+        signed=True,
+    ),
 )
 REQUESTER = p.Requester(source="/platforms/campaigns", id="order-17", idempotencykey="order-17")
 OUTCOME = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 from uuid import UUID
@@ -220,6 +221,18 @@ class Fit(Part):
     crop_share: float = 0.0
 
 
+class Marking(Part):
+    """How a file itself says that a machine made it. `digital_source_type` is IPTC's word, `place` where it stands.
+
+    `signed`: the file has content credentials (C2PA); `why_not` says why it has none.
+    """
+
+    digital_source_type: str
+    place: str
+    signed: bool = False
+    why_not: str | None = None
+
+
 class Output(Part):
     """Bytes that were staged and checked. `content_sha256` is taken before signing, `sha256` is of what is stored."""
 
@@ -233,10 +246,11 @@ class Output(Part):
     width: int | None = None
     height: int | None = None
     duration_seconds: float | None = None
+    marking: Marking | None = None
 
 
 class Lineage(Part):
-    """Which prompt made an asset: enough to make it again or to audit it."""
+    """Which prompt made an asset: enough to make it again or to audit it. `generated_at`: its provider was asked."""
 
     template: str
     template_version: str
@@ -245,6 +259,7 @@ class Lineage(Part):
     provider: str
     model: str
     seed: int | None = None
+    generated_at: datetime | None = None
 
 
 class Requester(Part):

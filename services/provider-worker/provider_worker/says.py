@@ -16,7 +16,7 @@ from schemas.events import (
     GenerationSettled,
     GenerationStarted,
 )
-from schemas.parts import Billing, ErrorCode, Fit, Lineage, Output, PreparedItem, QuotedItem, Stage
+from schemas.parts import Billing, ErrorCode, Fit, Lineage, Output, QuotedItem, Stage
 
 _STOPPED = {"user": "The job was cancelled.", "deadline": "The job's deadline passed."}
 
@@ -73,13 +73,14 @@ def completed(
         flags=flags,
         billing=billing,
         logical_name=task.item.logical_name,
-        lineage=lineage(task.item, task.offer, seed),
+        lineage=lineage(task, seed),
         asset_context=task.job.context,
     )
 
 
-def lineage(item: PreparedItem, offer: Offer, seed: int | None) -> Lineage:
-    """Which prompt, provider and seed made the item; the provider's own seed where it tells one."""
+def lineage(task: Task, seed: int | None) -> Lineage:
+    """Which prompt, provider and seed made the item, and when; the provider's own seed where it tells one."""
+    item, offer = task.item, task.offer
     return Lineage(
         template=item.template,
         template_version=item.template_version,
@@ -88,6 +89,7 @@ def lineage(item: PreparedItem, offer: Offer, seed: int | None) -> Lineage:
         provider=offer.provider,
         model=offer.model,
         seed=item.seed if seed is None else seed,
+        generated_at=task.intent_at,
     )
 
 
@@ -153,7 +155,7 @@ def settled(
         evidence=evidence,
         late_outputs=late_outputs,
         logical_name=task.item.logical_name if late else None,
-        lineage=lineage(task.item, task.offer, seed) if late else None,
+        lineage=lineage(task, seed) if late else None,
         asset_context=task.job.context if late else None,
         redownload=redownload,
     )
