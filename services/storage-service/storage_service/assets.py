@@ -80,6 +80,7 @@ class Asset:
     context: Mapping[str, Any]
     lineage: Mapping[str, Any] | None
     flags: tuple[str, ...]
+    marking: Mapping[str, Any] | None
     created_at: datetime
     now: float
 

@@ -191,6 +191,7 @@ def lineage() -> Lineage:
         provider="sandbox",
         model="draw-1",
         seed=7,
+        generated_at=datetime(2030, 1, 31, 12, 0, tzinfo=UTC),
     )
 
 

@@ -15,20 +15,21 @@ from storage_service.assets import Asset, Placed, Served
 
 _INSERT = text("""
     INSERT INTO assets (id, tenant_id, user_id, job_id, item, attempt, output, role, kind, asset_type, path, version,
-        sha256, size, mime, width, height, duration_seconds, is_public, late, content_sha256, context, lineage, flags)
+        sha256, size, mime, width, height, duration_seconds, is_public, late, content_sha256, context, lineage, flags,
+        marking)
     SELECT id, tenant_id, user_id, job_id, item, attempt, output, role, kind, asset_type, path, version,
         sha256, size, mime, width, height, duration_seconds, is_public, late, content_sha256, CAST(context AS json),
-        CAST(lineage AS json), CAST(flags AS json)
+        CAST(lineage AS json), CAST(flags AS json), CAST(marking AS json)
     FROM unnest(CAST(:id AS uuid[]), CAST(:tenant_id AS uuid[]), CAST(:user_id AS uuid[]), CAST(:job_id AS uuid[]),
                 CAST(:item AS int[]), CAST(:attempt AS int[]), CAST(:output AS int[]), CAST(:role AS text[]),
                 CAST(:kind AS text[]), CAST(:asset_type AS text[]), CAST(:path AS text[]), CAST(:version AS int[]),
                 CAST(:sha256 AS text[]), CAST(:size AS bigint[]), CAST(:mime AS text[]), CAST(:width AS int[]),
                 CAST(:height AS int[]), CAST(:duration_seconds AS double precision[]), CAST(:is_public AS boolean[]),
                 CAST(:late AS boolean[]), CAST(:content_sha256 AS text[]), CAST(:context AS text[]),
-                CAST(:lineage AS text[]), CAST(:flags AS text[]))
+                CAST(:lineage AS text[]), CAST(:flags AS text[]), CAST(:marking AS text[]))
          AS u(id, tenant_id, user_id, job_id, item, attempt, output, role, kind, asset_type, path, version,
               sha256, size, mime, width, height, duration_seconds, is_public, late, content_sha256, context, lineage,
-              flags)
+              flags, marking)
 """)
 
 _SERVED = text("""
@@ -40,7 +41,7 @@ _SERVED = text("""
 _COLUMNS = """
     id, tenant_id, user_id, job_id, item, role, kind, asset_type, path, version, sha256, content_sha256, size, mime,
     width, height, duration_seconds, is_public, late, revision, context::text AS context, lineage::text AS lineage,
-    flags::text AS flags, created_at, extract(epoch FROM now())::double precision AS now
+    flags::text AS flags, marking::text AS marking, created_at, extract(epoch FROM now())::double precision AS now
 """
 
 _MINE = "FROM assets WHERE id = :id AND tenant_id = :tenant_id AND deleted_at IS NULL"
@@ -160,17 +161,19 @@ def _new(placed: Placed) -> dict[str, Any]:
         "context": context.model_dump_json(),
         "lineage": handover.lineage.model_dump_json() if handover.lineage else None,
         "flags": json.dumps(handover.flags),
+        "marking": output.marking.model_dump_json() if output.marking else None,
     }
 
 
 def _asset(row: Row[Any]) -> Asset:
     values = dict(row._mapping)
-    lineage = values["lineage"]
+    lineage, marking = values["lineage"], values["marking"]
     return Asset(
         **{
             **values,
             "context": json.loads(values["context"]),
             "lineage": json.loads(lineage) if lineage else None,
             "flags": tuple(json.loads(values["flags"])),
+            "marking": json.loads(marking) if marking else None,
         }
     )
