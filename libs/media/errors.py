@@ -12,6 +12,8 @@ class Reason(StrEnum):
     """Nothing of what is known by its content: a page, an error in words, or a format that nobody asks for."""
     WRONG_FORMAT = "wrong_format"
     WRONG_SIZE = "wrong_size"
+    WRONG_LENGTH = "wrong_length"
+    """Too short for the time that was asked for."""
     TOO_LARGE = "too_large"
     """More bytes, pixels or parts than allowed."""
     ANIMATED = "animated"

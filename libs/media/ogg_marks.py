@@ -66,6 +66,11 @@ def mark_ogg(data: bytes) -> bytes:
     return b"".join(parts)
 
 
+def ogg_as_stream(data: bytes, stream: int) -> bytes:
+    """The same pages with this serial number, which encoders draw by lot."""
+    return b"".join(replace(page, stream=stream).written() for page, _ in _pages(data, 0))
+
+
 def ogg_is_marked(data: bytes) -> bool:
     return says_so(_headers(data)[3][1])
 

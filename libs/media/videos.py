@@ -5,7 +5,8 @@ The demuxer is named, never guessed: others of them read playlists, and open wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
@@ -27,6 +28,9 @@ _SLACK = Fraction(1, 4)
 """So many seconds, or one part in twenty, may a container declare more than its frames take."""
 
 
+Watch = Callable[[av.VideoFrame | av.AudioFrame], None]
+
+
 @dataclass(slots=True)
 class _Seen:
     """What came out of the decoders so far; times in seconds, `sound_end` of the last sample."""
@@ -38,20 +42,37 @@ class _Seen:
     sound_end: Fraction = Fraction(0)
 
 
-def video_facts(data: bytes, mime: str) -> Facts:
-    """Decode a whole MP4 or WebM; raises `CorruptOutput`, also where there is not one frame."""
+def _unwatched(_: av.VideoFrame | av.AudioFrame) -> None:
+    """Whoever wants the facts alone."""
+
+
+def video_facts(data: bytes, mime: str, watch: Watch = _unwatched) -> Facts:
+    """Decode a whole MP4 or WebM; raises `CorruptOutput`, also where there is not one frame.
+
+    `watch` is shown every frame of pictures and of sound as it comes out of its decoder.
+    """
     if mime == "video/webm":
         _webm_end(data)
     else:
         _mp4_end(data)
+    with decoding(), opened(data, mime) as container:
+        return _facts(container, mime, len(data), watch)
+
+
+def opened(data: bytes, mime: str) -> InputContainer:
+    """An MP4 or WebM, read by the demuxer that is named."""
+    return av.open(BytesIO(data), "r", format=_DEMUXERS[mime])
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Whatever goes wrong within is the media's fault and becomes `CorruptOutput`; only `MemoryError` may not be."""
     try:
-        with av.open(BytesIO(data), "r", format=_DEMUXERS[mime]) as container:
-            facts = _facts(container, mime, len(data))
+        yield
     except (CorruptOutput, MemoryError):
         raise
     except Exception as error:  # PyAV has its own, FFmpeg's numbers become others; all of them mean the same here
         raise CorruptOutput(Reason.UNDECODABLE, f"cannot be decoded: {in_short(error)}") from None
-    return facts
 
 
 def _mp4_end(data: bytes) -> None:
@@ -70,9 +91,9 @@ def _mp4_end(data: bytes) -> None:
         raise CorruptOutput(Reason.CUT_OFF, f"cannot be decoded: cut off, {at - len(data)} bytes are missing")
 
 
-def _facts(container: InputContainer, mime: str, size: int) -> Facts:
-    stream = _picture_track(container)
-    seen = _decoded(container, stream)
+def _facts(container: InputContainer, mime: str, size: int, watch: Watch) -> Facts:
+    stream = picture_track(container)
+    seen = _decoded(container, stream, watch)
     if not seen.frames or seen.start is None:
         raise CorruptOutput(Reason.SILENT, "a video without a frame")
     duration = seen.end - seen.start
@@ -89,8 +110,8 @@ def _facts(container: InputContainer, mime: str, size: int) -> Facts:
     )
 
 
-def _picture_track(container: InputContainer) -> VideoStream:
-    """The one track of pictures, with decoders in this thread alone."""
+def picture_track(container: InputContainer) -> VideoStream:
+    """The one track of pictures, with decoders in this thread alone; raises for what no browser plays."""
     pictures, sounds = container.streams.video, container.streams.audio
     if len(pictures) != 1:
         raise CorruptOutput(Reason.SILENT, f"{len(pictures)} tracks of pictures, but one was asked for")
@@ -111,13 +132,14 @@ def _see_size(width: int, height: int) -> None:
         raise CorruptOutput(Reason.TOO_LARGE, f"declares {width}x{height} pixels, {MOST_FRAME_PIXELS} are allowed")
 
 
-def _decoded(container: InputContainer, stream: VideoStream) -> _Seen:
+def _decoded(container: InputContainer, stream: VideoStream, watch: Watch) -> _Seen:
     seen = _Seen()
     size = (stream.codec_context.width, stream.codec_context.height)
     for frame in _frames(container, stream):
         if not isinstance(frame, av.VideoFrame):
             seen.samples += frame.samples
             seen.sound_end = max(seen.sound_end, _end(frame, Fraction(frame.samples, frame.sample_rate)))
+            watch(frame)
             continue
         if frame.is_corrupt:
             raise CorruptOutput(Reason.UNDECODABLE, f"frame {seen.frames + 1} is damaged")
@@ -127,6 +149,7 @@ def _decoded(container: InputContainer, stream: VideoStream) -> _Seen:
         at = _end(frame, Fraction(0))
         seen.start = at if seen.start is None else min(seen.start, at)
         seen.end = max(seen.end, _end(frame, (frame.duration or 0) * (frame.time_base or Fraction(0))))
+        watch(frame)
     return seen
 
 
