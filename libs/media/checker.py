@@ -12,9 +12,9 @@ from media.children import Children, Limits, allow_cpu
 from media.errors import ChildrenFailed, CorruptOutput, Reason
 from media.facts import Facts
 from media.finishing import finish_media, is_video
-from media.fitting import Fit, FittedImage, fit_image
+from media.fitting import FittedImage, fit_image
 from media.probing import probe_media
-from media.wanted import FinishedMedia, Wanted
+from media.wanted import FinishedMedia, Fit, Wanted
 
 W = TypeVar("W")
 F = TypeVar("F")

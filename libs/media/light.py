@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import av
 import numpy as np
@@ -22,18 +23,26 @@ BRIGHTEST = 65_504.0
 """The largest number that half floats have."""
 _MIDDLE_GREY = 0.18
 _FORMAT = "gbrpf32le"
-_PLANES = {_FORMAT: (2, 0, 1), "gbrapf32le": (2, 0, 1), "grayf32le": (0, 0, 0)}
-"""Where FFmpeg keeps red, green and blue."""
+_GBR, _GREY = (2, 0, 1), (0, 0, 0)
+_PLANES: Mapping[str, tuple[type[np.floating[Any]], tuple[int, int, int]]] = {
+    "gbrpf32le": (np.float32, _GBR),
+    "gbrapf32le": (np.float32, _GBR),
+    "grayf32le": (np.float32, _GREY),
+    "gbrpf16le": (np.float16, _GBR),
+    "gbrapf16le": (np.float16, _GBR),
+    "grayf16le": (np.float16, _GREY),
+}
+"""In which planes FFmpeg keeps red, green and blue."""
 _OPTIONS = {"exr": {"compression": "zip16", "format": "half"}, "hdr": {}}
 
 
 def light_of_sky(data: bytes, mime: str, size: tuple[int, int]) -> Light:
     """The light of an OpenEXR or Radiance picture that declares this size; raises `CorruptOutput`."""
     frame = decoded(data, mime, size)
-    places = _PLANES.get(frame.format.name)
-    if places is None:
+    if frame.format.name not in _PLANES:
         raise CorruptOutput(Reason.UNDECODABLE, f"channels that are no colours: {frame.format.name}")
-    red, green, blue = (_values(frame, place) for place in places)
+    kind, places = _PLANES[frame.format.name]
+    red, green, blue = (_values(frame, place, kind).astype(np.float32, copy=False) for place in places)
     return red, green, blue
 
 
@@ -55,7 +64,7 @@ def cleaned(light: Light) -> Light:
 
     Raises `CorruptOutput` where a value is no number, which nobody can know the light of, and where all is dark.
     """
-    lowest, highest = min(plane.min() for plane in light), max(plane.max() for plane in light)
+    lowest, highest = np.min([plane.min() for plane in light]), np.max([plane.max() for plane in light])
     if np.isnan(lowest) or np.isnan(highest):
         raise CorruptOutput(Reason.UNDECODABLE, "a sky with values that are no numbers")
     if highest <= 0:
@@ -87,13 +96,22 @@ def scaled(light: Light, size: tuple[int, int]) -> Light:
 
 def shown(light: Light) -> Image.Image:
     """An ordinary picture of it: exposed so that its middle is middle grey, highlights pressed together (Reinhard)."""
-    brightness = np.maximum(0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2], 1e-9)
-    exposed = brightness * (_MIDDLE_GREY / np.exp(np.log(brightness + 1e-4).mean()))
+    brightness = np.maximum(_brightness(light), 1e-9)
+    exposed = brightness * (_MIDDLE_GREY / middle_of(light))
     white = max(float(np.quantile(exposed, 0.995)), 1.0)
     share = exposed * (1 + exposed / white**2) / (1 + exposed) / brightness
     pressed = np.clip(np.stack(light, axis=2) * share[:, :, None], 0, 1)
     colours = np.where(pressed <= 0.0031308, pressed * 12.92, 1.055 * pressed ** (1 / 2.4) - 0.055)
     return Image.fromarray(np.rint(colours * 255).astype(np.uint8))
+
+
+def middle_of(light: Light) -> float:
+    """The brightness in the middle of what eyes see there: the geometric mean, with a floor under the dark."""
+    return float(np.exp(np.log(_brightness(light) + 1e-4).mean()))
+
+
+def _brightness(light: Light) -> Plane:
+    return 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
 
 
 def encoded(light: Light, image_format: str) -> bytes:
@@ -105,13 +123,13 @@ def encoded(light: Light, image_format: str) -> bytes:
     encoder.width, encoder.height, encoder.pix_fmt = width, height, _FORMAT
     encoder.time_base, encoder.thread_count, encoder.options = Fraction(1, 25), 1, _OPTIONS[image_format]
     frame = av.VideoFrame(width, height, _FORMAT)
-    for plane, place in zip(light, _PLANES[_FORMAT], strict=True):
-        _values(frame, place)[:] = plane
+    for plane, place in zip(light, _GBR, strict=True):
+        _values(frame, place, np.float32)[:] = plane
     frame.pts = 0
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
 
 
-def _values(frame: av.VideoFrame, place: int) -> Plane:
+def _values(frame: av.VideoFrame, place: int, kind: type[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
     """A plane of a frame, without a copy."""
-    plane = frame.planes[place]
-    return np.frombuffer(plane, np.float32).reshape(frame.height, -1)[:, : frame.width]
+    values = np.frombuffer(memoryview(frame.planes[place]), kind)
+    return values.reshape(frame.height, -1)[:, : frame.width]

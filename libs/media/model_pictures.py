@@ -22,7 +22,7 @@ from media.models import picture_in, source_of
 from media.scenes import Floats, Triangles, triangles_shown
 from media.wanted import THUMBNAIL_EDGE
 
-_FINER = 2
+_FINER = 1.5
 """It is drawn so many times as large, and edges are smooth when it shrinks."""
 _FILLED = 0.86
 """The share of the picture's edge that the model takes."""
@@ -40,10 +40,11 @@ _NEAREST = (1 << 31) - 1
 
 @dataclass(frozen=True, slots=True)
 class _Flat:
-    """Triangles as the picture sees them: what is linear over each of them as (at the left top of its box, per x, per y).
+    """Triangles as the picture sees them.
 
-    `weights` of its three corners, `depth` between 0 and 1, nearest is 1; `box` is left, top, right and bottom of the
-    pixels whose middles it may cover, all inclusive; `shown` are the numbers of the triangles.
+    `box` is left, top, right and bottom of the pixels whose middles one may cover, all inclusive. What is linear over
+    it stands as (at the left top of its box, per x, per y): `weights` of its three corners; `depth` between 0 and 1,
+    nearest is 1. `shown` are the numbers of the triangles.
     """
 
     weights: Floats
@@ -57,7 +58,7 @@ def picture_of(shape: Shape) -> Image.Image:
 
     Raises `CorruptOutput` where the scene cannot be shown.
     """
-    edge = THUMBNAIL_EDGE * _FINER
+    edge = round(THUMBNAIL_EDGE * _FINER)
     pixels = _ground(edge)
     try:
         with np.errstate(all="ignore"):  # huge numbers become what is no number, which no pixel shows
@@ -68,7 +69,7 @@ def picture_of(shape: Shape) -> Image.Image:
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
         # Whatever is not of the type or at the place that glTF gives it.
         raise CorruptOutput(Reason.UNDECODABLE, f"a scene that cannot be shown: {in_short(error)}") from None
-    return Image.fromarray(pixels).reduce(_FINER)
+    return Image.fromarray(pixels).resize((THUMBNAIL_EDGE, THUMBNAIL_EDGE), Image.Resampling.HAMMING)
 
 
 def _ground(edge: int) -> npt.NDArray[np.uint8]:
@@ -106,7 +107,8 @@ def _weights(x: Floats, y: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
     linear = np.stack((x1 * y2 - x2 * y1, y1 - y2, x2 - x1), axis=2)
     area = linear[:, :, 0].sum(axis=1)
     good = np.abs(area) > 1e-6
-    return linear / np.where(good, area, 1)[:, None, None], good
+    linear /= np.where(good, area, 1)[:, None, None]
+    return linear, good
 
 
 def _nearest(flat: _Flat, edge: int) -> npt.NDArray[np.int64]:
@@ -119,14 +121,15 @@ def _nearest(flat: _Flat, edge: int) -> npt.NDArray[np.int64]:
 
 def _alike(box: npt.NDArray[np.int32]) -> Iterator[tuple[npt.NDArray[np.int64], int, int]]:
     """Triangles whose boxes fit into one of so many pixels, smallest first, until all that is allowed is drawn."""
-    wide = np.ceil(np.log2(box[:, 2] - box[:, 0] + 1)).astype(np.int64)
-    high = np.ceil(np.log2(box[:, 3] - box[:, 1] + 1)).astype(np.int64)
-    left = _MOST_SAMPLES
-    kinds = np.unique(np.stack((wide + high, wide, high), axis=1), axis=0)
-    for _, one_wide, one_high in kinds.tolist():
-        chosen = np.flatnonzero((wide == one_wide) & (high == one_high))
+    wide, high = np.ceil(np.log2(box[:, 2:] - box[:, :2] + 1)).astype(np.int16).T
+    kinds = (wide + high << 8) + (wide << 4) + high
+    order = np.argsort(kinds, kind="stable")
+    left, first = _MOST_SAMPLES, 0
+    for kind, count in enumerate(np.bincount(kinds).tolist()):
+        one_wide, one_high = kind >> 4 & 15, kind & 15
         samples = 1 << (one_wide + one_high)
-        chosen = chosen[: left // samples]
+        chosen = order[first : first + min(count, left // samples)]
+        first += count
         left -= len(chosen) * samples
         step = max(1, _AT_ONCE // samples)
         for at in range(0, len(chosen), step):
@@ -149,7 +152,8 @@ def _cover(
     depth = start[which] + per_x[which] * x[column] + per_y[which] * y[row]
     near = (np.clip(depth, 0, 1) * _NEAREST).astype(np.uint64) + np.uint64(1)
     key = near << np.uint64(32) | chosen[which].astype(np.uint64)
-    np.maximum.at(seen, rows[which, row].astype(np.int64) * edge + columns[which, column], key)
+    pixel = rows[which, row].astype(np.int64) * edge + columns[which, column]
+    np.maximum.at(seen, pixel.astype(np.int64, copy=False), key)
 
 
 def _shade(
@@ -201,7 +205,8 @@ def _texture(used: Mapping[str, Any], shape: Shape) -> Floats:
         picture.draft("RGB", (_TEXTURE_EDGE, _TEXTURE_EDGE))
         small = in_rgb(picture).convert("RGB")
     small.thumbnail((_TEXTURE_EDGE, _TEXTURE_EDGE), Image.Resampling.BOX)
-    return (np.asarray(small, np.float32) / 255) ** np.float32(2.2)
+    light = (np.asarray(small, np.float32) / 255) ** 2.2
+    return light.astype(np.float32, copy=False)
 
 
 def _looked_up(texture: Floats, places: Floats) -> Floats:
@@ -210,4 +215,5 @@ def _looked_up(texture: Floats, places: Floats) -> Floats:
     around = np.nan_to_num(places % 1, nan=0.0)
     columns = np.minimum((around[:, 0] * width).astype(np.int64), width - 1)
     rows = np.minimum((around[:, 1] * height).astype(np.int64), height - 1)
-    return texture[rows, columns]
+    found: Floats = texture[rows, columns]
+    return found

@@ -36,6 +36,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What makes a picture upright, by what EXIF says of it: whoever cuts it cuts what is seen."""
+_SAVING_TILES = {**_SAVING, "jpeg": {"quality": 97, "subsampling": 0}, "webp": {"lossless": True, "method": 0}}
+"""What a lossy format does to opposite edges is not the same; where it is too much, nothing may be lost."""
 _MOST_ON_AN_EDGE = {"webp": 16_383, "jpeg": 65_500}
 
 
@@ -57,7 +59,7 @@ def finish_picture(data: bytes, wanted: Wanted) -> FinishedMedia:
     thumbnail = webp_thumbnail(made) if wanted.thumbnail and max(size) > THUMBNAIL_EDGE else None
     if made is came and declared.format == wanted.format:
         return FinishedMedia(native, hashlib.sha256(data).hexdigest(), native, thumbnail=thumbnail)
-    finished = _encoded(made, wanted.format)
+    finished = _encoded(made, wanted.format, (_SAVING_TILES if wanted.tileable else _SAVING)[wanted.format])
     return FinishedMedia(
         facts=Facts(MIMES[wanted.format], len(finished), width=size[0], height=size[1]),
         sha256=hashlib.sha256(finished).hexdigest(),
@@ -109,7 +111,7 @@ def _tile(picture: Image.Image, size: Size, wanted: Wanted) -> Image.Image:
 
 
 def _kept(native: Size, size: Size, focus: tuple[float, float]) -> Box:
-    """The part of a picture that has the shape of `size`, as large as it can be, and the focus nearest to its middle."""
+    """The largest part of a picture that has the shape of `size`, with the focus nearest to its middle."""
     scale = max(size[0] / native[0], size[1] / native[1])
     width, height = min(size[0] / scale, native[0]), min(size[1] / scale, native[1])
     left = min(max(focus[0] * native[0] - width / 2, 0.0), native[0] - width)
@@ -125,14 +127,14 @@ def _ground(picture: Image.Image) -> tuple[int, ...]:
     return average if isinstance(average, tuple) else (0, 0, 0)
 
 
-def _encoded(picture: Image.Image, image_format: str) -> bytes:
+def _encoded(picture: Image.Image, image_format: str, options: Mapping[str, Any]) -> bytes:
     plain = in_rgb(picture)
     if image_format == "jpeg" and plain.mode == "RGBA":
         ground = Image.new("RGB", plain.size, (255, 255, 255))
         ground.paste(plain, mask=plain.getchannel("A"))
         plain = ground
     file = BytesIO()
-    plain.save(file, image_format, **_SAVING[image_format])
+    plain.save(file, image_format, **options)
     return file.getvalue()
 
 
@@ -145,4 +147,5 @@ def _crop_share(native: Size, size: Size, method: Method) -> float:
     if method != "crop":
         return 0.0
     scale = max(size[0] / native[0], size[1] / native[1])
-    return round(max(0.0, 1 - (size[0] * size[1]) / (native[0] * scale * native[1] * scale)), 4)
+    share = 1 - (size[0] * size[1]) / (native[0] * scale * native[1] * scale)
+    return min(round(max(0.0, share), 4), 0.9999)  # some of it is always kept

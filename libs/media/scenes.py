@@ -23,6 +23,7 @@ MOST_PARTS = 2_000
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _NUMBERS = {5120: np.int8, 5121: np.uint8, 5122: np.int16, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
+_STILL: Matrix = np.eye(4)
 _FARTHEST = 1e15
 """Beyond it the square of a distance is more than a float holds."""
 
@@ -67,7 +68,7 @@ def _parts(shape: Shape) -> Iterator[_Part]:
     document = shape.document
     nodes, meshes = document.get("nodes", ()), document.get("meshes", ())
     accessors = Accessors(shape)
-    left = [(root, np.eye(4)) for root in dict.fromkeys(_roots(document))]
+    left = [(root, _STILL) for root in dict.fromkeys(_roots(document))]
     while left:
         number, parent = left.pop()
         node = nodes[number]
@@ -92,7 +93,9 @@ def _roots(document: Mapping[str, Any]) -> Sequence[int]:
 def _matrix(node: Mapping[str, Any]) -> Matrix:
     if "matrix" in node:
         return np.array(node["matrix"], np.float64).reshape(4, 4).T
-    made = np.eye(4)
+    if not node.keys() & {"rotation", "scale", "translation"}:
+        return _STILL
+    made = _STILL.copy()
     made[:3, :3] = _turn(*node.get("rotation", (0, 0, 0, 1))) * np.array(node.get("scale", (1, 1, 1)), np.float64)
     made[:3, 3] = node.get("translation", (0, 0, 0))
     return made
@@ -125,6 +128,9 @@ def _triangles(part: _Part, shape: Shape, every: int) -> Triangles | None:
         return None
     chosen = _corners_of(part, shape, every)
     corners = _moved(vertices[chosen], part.matrix)
+    if every > 1:  # they cover for those that are left out
+        middle = corners.mean(axis=1, keepdims=True)
+        corners = middle + (corners - middle) * np.float32(1.4 * every**0.5)
     good = (np.abs(corners) < _FARTHEST).all(axis=(1, 2))  # what is no number is not less than anything
     chosen, corners = chosen[good], corners[good]
     return Triangles(
@@ -150,16 +156,15 @@ def _corners_of(part: _Part, shape: Shape, every: int) -> npt.NDArray[np.int64]:
     indices = _numbers_of(shape, part.primitive["indices"])
     if indices is None:
         raise ValueError("indices without bytes")
-    return indices[order, 0].astype(np.int64)
+    chosen: npt.NDArray[np.int64] = indices[order, 0].astype(np.int64)
+    return chosen
 
 
 def _moved(corners: npt.NDArray[Any], matrix: Matrix) -> Floats:
     return (corners.astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
 
 
-def _normals(
-    shape: Shape, number: Any, chosen: npt.NDArray[np.int64], corners: Floats, matrix: Matrix
-) -> Floats:
+def _normals(shape: Shape, number: Any, chosen: npt.NDArray[np.int64], corners: Floats, matrix: Matrix) -> Floats:
     """Of each corner: what the model says, else at a right angle to its triangle."""
     given = None if number is None else _numbers_of(shape, number)
     if given is None or given.shape[1] != 3:
@@ -176,8 +181,10 @@ def _places(part: _Part, shape: Shape, chosen: npt.NDArray[np.int64]) -> Floats:
     given = None if number is None else _numbers_of(shape, number)
     if given is None or given.shape[1] != 2:
         return np.zeros((*chosen.shape, 2), np.float32)
-    found = given[chosen].astype(np.float32)
-    return found if given.dtype.kind == "f" else found / np.iinfo(given.dtype).max
+    found: Floats = given[chosen].astype(np.float32)
+    if given.dtype.kind != "f":
+        found /= np.float32(np.iinfo(given.dtype).max)
+    return found
 
 
 def _numbers_of(shape: Shape, number: int) -> npt.NDArray[Any] | None:

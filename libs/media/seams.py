@@ -15,6 +15,7 @@ from PIL import Image
 from media.images import in_rgb
 
 Plane = npt.NDArray[np.float32]
+Waves = npt.NDArray[np.complexfloating[Any, Any]]
 Pixels = npt.NDArray[np.uint8]
 
 MOST_SEAM_RATIO = 1.25
@@ -53,20 +54,21 @@ def smooth_part(down: Plane, across: Plane) -> Plane:
     height, width = len(across), len(down)
     rows = np.arange(height) * (np.pi / height)
     columns = np.arange(width // 2 + 1) * (np.pi / width)
-    smooth = np.outer(_from_edge_to_edge(rows), np.fft.rfft(down))
-    smooth += np.outer(np.fft.fft(across), _from_edge_to_edge(columns))
+    smooth: Waves = _from_edge_to_edge(rows)[:, None] * np.fft.rfft(down)[None, :]
+    smooth += np.fft.fft(across)[:, None] * _from_edge_to_edge(columns)[None, :]
     # As sines: differences of cosines would lose the lowest frequencies, which carry most of it.
     curvature = np.float32(-4) * (np.sin(rows)[:, None] ** 2 + np.sin(columns)[None, :] ** 2).astype(np.float32)
     curvature[0, 0] = 1.0
     smooth /= curvature
     smooth[0, 0] = 0.0
-    np.fft.ifft(smooth, axis=0, out=smooth)
-    return np.fft.irfft(smooth, n=width, axis=1)
+    smooth = np.fft.ifft(smooth, axis=0)
+    return np.fft.irfft(smooth, n=width, axis=1).astype(np.float32, copy=False)
 
 
-def _from_edge_to_edge(halves: npt.NDArray[np.float64]) -> npt.NDArray[np.complex64]:
+def _from_edge_to_edge(halves: npt.NDArray[np.floating[Any]]) -> Waves:
     """The transform of 1 on the first and -1 on the last of a line, by half the angle of each frequency."""
-    return (2 * np.sin(halves) ** 2 - 1j * np.sin(2 * halves)).astype(np.complex64)
+    found: Waves = (2 * np.sin(halves) ** 2 - 1j * np.sin(2 * halves)).astype(np.complex64)
+    return found
 
 
 def close_edges(along: npt.NDArray[Any]) -> None:

@@ -12,7 +12,7 @@ from media.facts import MAX_PICTURE_BYTES, Facts, read_whole
 from media.formats import MIMES, START, sniffed
 from media.headers import probe
 from media.images import decode_whole
-from media.light import Light, Plane, cleaned, encoded, light_of_picture, light_of_sky, scaled, shown
+from media.light import Light, Plane, cleaned, encoded, light_of_picture, light_of_sky, middle_of, scaled, shown
 from media.seams import MOST_SEAM_RATIO, close_edges, smooth_part
 from media.skies import declared_size
 from media.thumbnails import webp_thumbnail
@@ -20,8 +20,10 @@ from media.wanted import THUMBNAIL_EDGE, FinishedMedia, Wanted
 
 MOST_FINISHED_PIXELS = 4096 * 2048
 """More is never asked for; a picture that comes may have four times as many."""
-_STEP = 1 / 255
-"""A relative step that is never seen."""
+_STEP = 1 / 128
+"""A relative step that no Radiance picture tells, with one exponent for three colours of eight bits."""
+_FAINT = 0.02
+"""Below this share of what is in the middle of its brightness a difference is none."""
 _SLACK = 0.01
 """So far from twice its height may a width be that comes: it is stretched by so little."""
 _SKIES = {"image/x-exr", "image/vnd.radiance"}
@@ -63,9 +65,9 @@ def finish_sky(data: bytes, wanted: Wanted) -> FinishedMedia:
 def sky_seam(light: Light) -> float:
     """The mean step from the right edge to the left one, as a multiple of the mean step between neighbours in a row.
 
-    Steps of its logarithm, as eyes see them. About 1 where the edges meet.
+    Steps as eyes see them, in shares of the brightness. About 1 where the edges meet.
     """
-    return _seam([np.log1p(plane) for plane in light])
+    return _seam(_as_seen(light, middle_of(light)))
 
 
 def _seam(seen: Sequence[Plane]) -> float:
@@ -76,17 +78,22 @@ def _seam(seen: Sequence[Plane]) -> float:
 
 def _mended(light: Light) -> Light:
     """The jump at the edges is taken away as from a texture's, but from left to right alone: poles do not meet."""
-    seen = [np.log1p(plane) for plane in light]
+    middle = middle_of(light)
+    seen = _as_seen(light, middle)
     for plane in seen:
         jump = plane[:, -1] - plane[:, 0]
         # With its mirror image below it, the last row is a neighbour of itself and not of the first one.
         smooth = smooth_part(np.zeros(plane.shape[1], np.float32), np.concatenate((jump, jump[::-1])))
-        plane -= smooth[: len(plane)]
+        np.subtract(plane, smooth[: len(plane)], out=plane)
     if _seam(seen) > MOST_SEAM_RATIO:
         for plane in seen:
             close_edges(plane.T)
-    red, green, blue = (np.expm1(plane, out=plane) for plane in seen)
+    red, green, blue = ((np.exp(plane) - np.float32(_FAINT)) * np.float32(middle) for plane in seen)
     return cleaned((red, green, blue))
+
+
+def _as_seen(light: Light, middle: float) -> list[Plane]:
+    return [np.log(plane / np.float32(middle) + np.float32(_FAINT)) for plane in light]
 
 
 def _light(data: bytes, mime: str) -> tuple[Light, Facts]:
