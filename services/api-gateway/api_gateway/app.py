@@ -25,7 +25,15 @@ from chassis.ids import uuid7
 from chassis.outbox import Outbox
 from chassis.service import Loop, Service
 from objects.signing import derive_key
-from schemas.topics import API_GATEWAY, JOB_RESULTS, JOBS, PROMPT_SERVICE, PROVIDER_CALLBACKS, PROVIDER_WORKER
+from schemas.topics import (
+    API_GATEWAY,
+    JOB_RESULTS,
+    JOBS,
+    PROMPT_SERVICE,
+    PROVIDER_CALLBACKS,
+    PROVIDER_WORKER,
+    STORAGE_SERVICE,
+)
 
 _FIRST = Principal(
     UUID("00000000-0000-7000-8000-000000000001"), UUID("00000000-0000-7000-8000-000000000002"), frozenset(SCOPES)
@@ -39,6 +47,7 @@ def build(settings: Settings) -> Service:
     outbox = Outbox(f"/services/{API_GATEWAY}")
     prompts = InternalClient(PROMPT_SERVICE, str(settings.prompt_service_url), settings.secret)
     worker = InternalClient(PROVIDER_WORKER, str(settings.provider_worker_url), settings.secret)
+    storage = InternalClient(STORAGE_SERVICE, str(settings.storage_service_url), settings.secret)
     watch = Watch()
     jobs = Jobs(engine, outbox, watch, group=settings.accept_group)
     sweeper = Sweeper(
@@ -55,9 +64,11 @@ def build(settings: Settings) -> Service:
         callbacks=Callbacks(engine, outbox, settings.secret),
         prompts=prompts,
         worker=worker,
+        storage=storage,
         sign=signer(derive_key(settings.secret.get_secret_value()), settings.url_seconds),
         public_url=str(settings.asset_public_url),
         key_lifetime=settings.key_cache_seconds,
+        upload_max_bytes=settings.upload_max_bytes,
     )
     remembered = Remembered()
     on_new_connection(engine, remembered.forget)
@@ -79,7 +90,7 @@ def build(settings: Settings) -> Service:
             Loop("requesting-again", sweeper.request_again, idle=settings.sweep_seconds * 5),
             Loop("watch", sweeper.look_for_changes, idle=settings.watch_seconds),
         ],
-        resources=[prompts, worker, FirstKey(engine, settings.bootstrap_key), Accepting(jobs)],
+        resources=[prompts, worker, storage, FirstKey(engine, settings.bootstrap_key), Accepting(jobs)],
         # Without Kafka jobs are still accepted and shown; what is to be said waits in the outbox.
         needs_kafka=False,
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,6 +14,7 @@ from api_gateway.facts import JOB, Fact, FactKind
 from api_gateway.store.projecting import Heard, project
 from api_gateway.store.remembering import Remembered
 from api_gateway.store.totals import Shard
+from api_gateway.store.uploads import change_uploads
 from api_gateway.watching import Watch
 from chassis.consumer import Subscription
 from chassis.database import after_commit
@@ -238,7 +239,13 @@ class Hearing:
             if (facts := facts_of(event))
         ]
         changed = await project(conn, self.outbox, heard, shard, self.remembered)
+        said = [event.data for event in events]
+        await change_uploads(conn, [data for data in said if _is_about_an_upload(data)])
         after_commit(conn, partial(self.watch.notify, changed))
+
+
+def _is_about_an_upload(event: Event) -> TypeGuard[AssetVisibilityChanged | AssetDeleted]:
+    return isinstance(event, AssetVisibilityChanged | AssetDeleted) and event.job_id is None
 
 
 _TOPICS = {

@@ -60,12 +60,12 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class AssetRow:
-    """An asset as it is read for its page. `body` is JSON."""
+    """An asset as it is read for its page. `body` is JSON. No job made an upload."""
 
     id: UUID
     tenant_id: UUID
     user_id: UUID
-    job_id: UUID
+    job_id: UUID | None
     url: str
     sha256: str
     is_public: bool
@@ -173,7 +173,8 @@ def asset_json(row: AssetRow, sign: Sign) -> dict[str, Any]:
     small = _address(thumbnail, row.tenant_id, sign, row.now) if thumbnail else _its_own(body["mime"], url)
     return {
         "id": str(row.id),
-        "job_id": str(row.job_id),
+        "origin": "upload" if row.job_id is None else "job",
+        "job_id": row.job_id and str(row.job_id),
         "user_id": str(row.user_id),
         **body,
         "url": url,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_core import to_json
 
+from api_gateway.inputs import INPUTS, MOST_INPUTS, InputRequest, roles_problem
 from api_gateway.kinds import (
     FEWEST_TRIANGLES,
     MOST_TRIANGLES,
@@ -89,6 +90,7 @@ _SIZES = "; ".join(
     f"{kind} of {rules.edges[0]} to {rules.edges[1]}" for kind, rules in RULES.items() if rules.edges is not None
 )
 _FORMATS = "; ".join(f"{kind}: {', '.join(rules.formats)}" for kind, rules in RULES.items()) + "; by default the first"
+_INPUTS = "; ".join(f"{kind}: {', '.join(taken)}" for kind, taken in INPUTS.items())
 _SPANS = "; ".join(
     f"{kind}: {rules.span.shortest:g} to {rules.span.longest:g}, by default {rules.span.usual:g}"
     for kind, rules in RULES.items()
@@ -125,6 +127,11 @@ class JobRequest(BaseModel):
                 {"kind": "sfx", "effect": "win", "prompt": "coins falling into a bowl", "duration_seconds": 1.5},
                 {"kind": "music", "genre": "jazz", "prompt": "a slow evening", "duration_seconds": 30, "format": "mp3"},
                 {"kind": "model_3d", "prompt": "a golden prize wheel", "max_triangles": 20000},
+                {
+                    "kind": "video",
+                    "prompt": "the fox begins to run",
+                    "inputs": [{"role": "first_frame", "asset_id": "01890000-0000-7000-8000-000000000000"}],
+                },
             ]
         },
     )
@@ -155,7 +162,9 @@ class JobRequest(BaseModel):
         le=MOST_TRIANGLES,
         description=_taken_by("max_triangles", "a result with more is flagged, not refused (R55)"),
     )
-    inputs: list[Any] = Field(default_factory=list, description="not possible yet")
+    inputs: list[InputRequest] = Field(
+        default_factory=list, max_length=MOST_INPUTS, description="what it builds on: " + _INPUTS
+    )
     brand_kit_id: UUID | None = None
     style_capsule_id: UUID | None = Field(default=None, description="not possible yet")
     template: Name | None = None
@@ -242,6 +251,8 @@ def translate(request: JobRequest) -> Order:
     _refuse_what_means_nothing(request, kind)
     width, height = _size(request, kind, rules)
     _require_a_subject(request, kind, rules)
+    if problem := roles_problem(kind, request.inputs):
+        raise _refused(*problem)
     if request.template_version is not None and request.template is None and request.asset_type is None:
         raise _refused("/template_version", "needs a template")
     spec = JobSpec(
@@ -262,6 +273,7 @@ def translate(request: JobRequest) -> Order:
         genre=request.genre,
         effect=request.effect,
         max_triangles=request.max_triangles if kind is Kind.MODEL_3D else None,
+        inputs=[given.part() for given in request.inputs],
         template=request.template,
         template_version=request.template_version,
         variables=request.variables,
@@ -292,7 +304,6 @@ def _kind(request: JobRequest) -> Kind:
 
 
 _NOT_YET = {
-    "inputs": "cannot be used yet: jobs take no input files",
     "style_capsule_id": "cannot be used yet: there are no style capsules",
     "webhook_url": "cannot be used yet: there are no webhooks",
 }

@@ -21,6 +21,10 @@ class Settings(PublicSettings):
         validation_alias=AliasChoices("PROVIDER_WORKER_URL", "provider_worker_url"),
         description="internal address of provider-worker",
     )
+    storage_service_url: AnyHttpUrl = Field(
+        validation_alias=AliasChoices("STORAGE_SERVICE_URL", "storage_service_url"),
+        description="internal address of storage-service",
+    )
     asset_public_url: AnyHttpUrl = Field(
         validation_alias=AliasChoices("ASSET_PUBLIC_URL", "asset_public_url"),
         description="public origin of the bytes, e.g. https://assets.example",
@@ -30,6 +34,9 @@ class Settings(PublicSettings):
     )
     key_cache_seconds: float = Field(
         default=5.0, ge=0, le=300, description="how long a verified key is not looked up again, and a revoked one works"
+    )
+    upload_max_bytes: int = Field(
+        default=100 * 1024 * 1024, ge=1024, description="the largest upload that is taken; storage-service has its own"
     )
     accept_group: int = Field(default=200, ge=1, le=1000, description="requests that share one commit at most")
     cancel_patience_seconds: float = Field(

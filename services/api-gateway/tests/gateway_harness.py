@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -37,6 +38,26 @@ from schemas.topics import TOPICS
 SECRET = "a secret of the tests, long enough"
 ASSETS = "https://assets.test"
 IMAGE = {"kind": "image", "prompt": "a red fox in the snow"}
+UPLOAD_MAX = 2 * 1024 * 1024
+UPLOADED: dict[str, Any] = {
+    "origin": "upload",
+    "job_id": None,
+    "item": None,
+    "role": "primary",
+    "kind": "image",
+    "asset_type": None,
+    "path": "uploads/image/a.png",
+    "version": 1,
+    "revision": 1,
+    "width": 64,
+    "height": 64,
+    "duration_seconds": None,
+    "mime": "image/png",
+    "is_public": False,
+    "late": False,
+    "flags": [],
+    "created_at": "2026-11-22T00:00:00Z",
+}
 
 
 @dataclass(slots=True)
@@ -100,6 +121,50 @@ class ProviderWorker:
 
 
 @dataclass(slots=True)
+class StorageService:
+    """Assets by id, as storage-service has them; every upload is a picture of 64x64 pixels."""
+
+    assets: dict[UUID, dict[str, Any]] = field(default_factory=dict)
+    records: dict[UUID, dict[str, Any]] = field(default_factory=dict)
+    asked_by: list[Context] = field(default_factory=list)
+    away: bool = False
+    bodies: list[tuple[str | None, bytes]] = field(default_factory=list)
+    refuses: httpx.Response | None = None
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        if self.away:
+            raise httpx.ConnectError("nobody listens", request=request)
+        context = read_context(SECRET, request.headers["X-Backlot-Context"])
+        self.asked_by.append(context)
+        if request.method == "GET":
+            name = request.url.path.removeprefix("/v1/assets/").removesuffix("/provenance")
+            record = self.records.get(UUID(name))
+            return httpx.Response(200, json=record) if record else _problem(404, "NOT_FOUND")
+        if request.method == "DELETE":
+            gone = self.assets.pop(UUID(request.url.path.removeprefix("/v1/assets/")), None)
+            return httpx.Response(204) if gone else _problem(404, "NOT_FOUND")
+        assert (request.method, request.url.path) == ("POST", "/v1/uploads")
+        body = await request.aread()
+        self.bodies.append((request.headers.get("content-type"), body))
+        if self.refuses is not None:
+            return self.refuses
+        sha256 = hashlib.sha256(body).hexdigest()
+        same = {"user_id": str(context.user_id), "sha256": sha256}
+        known = next((found for found in self.assets.values() if same.items() <= found.items()), None)
+        return httpx.Response(200, json=known) if known else httpx.Response(201, json=self._made(same, body))
+
+    def _made(self, same: dict[str, Any], body: bytes) -> dict[str, Any]:
+        asset = {**UPLOADED, **same, "id": str(uuid7()), "file_size": len(body)}
+        self.assets[UUID(asset["id"])] = asset
+        return asset
+
+
+def _problem(status: int, code: str) -> httpx.Response:
+    problem = {"code": code, "detail": "there is no such asset", "errors": []}
+    return httpx.Response(status, json=problem, headers={"content-type": "application/problem+json"})
+
+
+@dataclass(slots=True)
 class Gateway:
     """A running gateway. `client` speaks with the key of `who`."""
 
@@ -111,6 +176,7 @@ class Gateway:
     hearing: Hearing
     prompts: PromptService
     worker: ProviderWorker
+    storage: StorageService
     who: Principal
     client: httpx.AsyncClient
 
@@ -186,10 +252,11 @@ async def gateway_on(
     await migrate(database_url, "api_gateway")
     engine = make_engine(database_url, name="api-gateway-test")
     outbox, watch, who = Outbox("/services/api-gateway"), Watch(), someone()
-    prompts, worker = PromptService(), ProviderWorker()
+    prompts, worker, storage = PromptService(), ProviderWorker(), StorageService()
     jobs = Jobs(engine, outbox, watch)
     client = InternalClient("prompt-service", "http://prompts", SECRET, transport=httpx.MockTransport(prompts))
     asking = InternalClient("provider-worker", "http://worker", SECRET, transport=httpx.MockTransport(worker))
+    storing = InternalClient("storage-service", "http://storage", SECRET, transport=httpx.MockTransport(storage))
     app = application.make(
         engine,
         jobs,
@@ -197,12 +264,15 @@ async def gateway_on(
         callbacks=Callbacks(engine, outbox, SecretStr(SECRET)),
         prompts=client,
         worker=asking,
+        storage=storing,
         sign=signer(derive_key(SECRET), 600),
         public_url=ASSETS,
         key_lifetime=key_lifetime,
+        upload_max_bytes=UPLOAD_MAX,
     )
     sweeper = Sweeper(engine, outbox, watch, cancel_patience=cancel_patience, request_patience=request_patience)
-    made = Gateway(app, engine, watch, jobs, sweeper, Hearing(outbox, watch), prompts, worker, who, httpx.AsyncClient())
+    hearing, nobody = Hearing(outbox, watch), httpx.AsyncClient()
+    made = Gateway(app, engine, watch, jobs, sweeper, hearing, prompts, worker, storage, who, nobody)
     made.client = await made.client_of(who)
     try:
         yield made
@@ -210,4 +280,5 @@ async def gateway_on(
         await made.client.aclose()
         await client.stop()
         await asking.stop()
+        await storing.stop()
         await engine.dispose()

@@ -81,7 +81,8 @@ BAD_BODIES: list[tuple[Any, int, str, str]] = [
     (IMAGE | {"loop": True}, 422, "INVALID_REQUEST", "/loop"),
     (IMAGE | {"tileable": True}, 422, "INVALID_REQUEST", "/tileable"),
     (IMAGE | {"duration_seconds": 8}, 422, "INVALID_REQUEST", "/duration_seconds"),
-    (IMAGE | {"inputs": [{"role": "mask"}]}, 422, "INVALID_REQUEST", "/inputs"),
+    (IMAGE | {"inputs": [{"role": "mask"}]}, 422, "VALIDATION", "/inputs/0"),
+    (IMAGE | {"inputs": [{"role": "mask", "url": "https://x.test/a"}]}, 422, "INVALID_REQUEST", "/inputs/0/role"),
     (IMAGE | {"webhook_url": "https://x.test"}, 422, "INVALID_REQUEST", "/webhook_url"),
     (IMAGE | {"style_capsule_id": str(UUID(int=1))}, 422, "INVALID_REQUEST", "/style_capsule_id"),
 ]

@@ -47,6 +47,7 @@ def environ(database_url: str, kafka_bootstrap: str) -> dict[str, str]:
         "BACKLOT_SECRET": "a secret of the tests, long enough",
         "PROMPT_SERVICE_URL": "http://127.0.0.1:9",
         "PROVIDER_WORKER_URL": "http://127.0.0.1:9",
+        "STORAGE_SERVICE_URL": "http://127.0.0.1:9",
         "ASSET_PUBLIC_URL": "https://assets.test",
     }
 

@@ -196,6 +196,7 @@ def test_every_fault_of_the_settings_is_named_at_once() -> None:
         "BACKLOT_SECRET",
         "PROMPT_SERVICE_URL",
         "PROVIDER_WORKER_URL",
+        "STORAGE_SERVICE_URL",
         "ASSET_PUBLIC_URL",
     ):
         assert name in said

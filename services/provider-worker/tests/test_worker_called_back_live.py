@@ -59,6 +59,7 @@ async def gateway(database: str, kafka: str) -> AsyncIterator[str]:
         "API_GATEWAY_INTERNAL_PORT": str(internal),
         "PROMPT_SERVICE_URL": "http://127.0.0.1:9",
         "PROVIDER_WORKER_URL": "http://127.0.0.1:9",
+        "STORAGE_SERVICE_URL": "http://127.0.0.1:9",
         "ASSET_PUBLIC_URL": "http://127.0.0.1:9",
         "KAFKA_BOOTSTRAP_SERVERS": kafka,
         "BACKLOT_SECRET": SECRET,

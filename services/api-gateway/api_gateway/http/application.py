@@ -11,12 +11,15 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import PlainTextResponse, Response
 
+from api_gateway.http import uploads
+from api_gateway.http.assets import Assets
 from api_gateway.http.authentication import Authenticator
 from api_gateway.http.brand_kits import BrandKits, Kits
 from api_gateway.http.callbacks import Callbacks
 from api_gateway.http.describing import describe
 from api_gateway.http.keys import Keys
 from api_gateway.http.making import Making
+from api_gateway.http.provenance import Records
 from api_gateway.http.providers import Providers
 from api_gateway.http.reading import Reading
 from api_gateway.http.shortcut import take_shortcut
@@ -43,12 +46,15 @@ def make(
     callbacks: Callbacks,
     prompts: InternalClient,
     worker: InternalClient,
+    storage: InternalClient,
     sign: Sign,
     public_url: str,
     key_lifetime: float,
+    upload_max_bytes: int,
 ) -> FastAPI:
     """The application for clients. `public_url` is the origin of the bytes, `key_lifetime` in seconds."""
-    app = make_app(title="Backlot", public=True, openapi={"description": _DESCRIPTION})
+    larger = {uploads.PATH: upload_max_bytes + uploads.FORM_BYTES}
+    app = make_app(title="Backlot", public=True, openapi={"description": _DESCRIPTION}, larger_bodies=larger)
     auth = Authenticator(engine, lifetime=key_lifetime)
     kits = Kits(engine, prompts)
     reading = Reading(jobs, watch, auth, sign, public_url.rstrip("/"))
@@ -57,6 +63,10 @@ def make(
     app.include_router(reading.router())
     app.include_router(BrandKits(kits, auth).router())
     app.include_router(reading.asset_router())
+    app.include_router(Assets(engine, jobs, storage, auth, sign).router())
+    app.include_router(Records(storage, auth).router())
+    address = public_url.rstrip("/")
+    app.include_router(uploads.Uploads(engine, jobs, storage, auth, sign, address, upload_max_bytes).router())
     app.include_router(Providers(worker, auth).router())
     app.include_router(Keys(engine, auth).router())
     app.include_router(callbacks.router())

@@ -135,11 +135,12 @@ class Job(Shape):
 
 
 class Asset(Shape):
-    """An asset of a job."""
+    """An asset of a job, or an upload: `job_id` and `item` are null then."""
 
     id: UUID
-    job_id: UUID
-    item: int
+    origin: Literal["job", "upload"]
+    job_id: UUID | None
+    item: int | None
     user_id: UUID
     asset_type: str | None
     kind: str
@@ -304,6 +305,11 @@ JOB_ACCEPTED: Responses = {
 }
 JOB_LIST: Responses = {200: _json(JobList, "A page of jobs")}
 ASSETS: Responses = {200: _json(AssetList, "The assets of the job")}
+ASSET: Responses = {200: _json(Asset, "The asset")}
+UPLOAD: Responses = {
+    201: _json(Asset, "The upload is an asset of yours"),
+    200: _json(Asset, "You have uploaded the same bytes before: this is the asset"),
+}
 BRAND_KIT: Responses = {"2XX": _json(BrandKitAnswer, "The brand kit")}
 BRAND_KITS: Responses = {200: _json(BrandKitList, "A page of brand kits")}
 

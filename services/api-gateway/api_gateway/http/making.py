@@ -174,6 +174,7 @@ def _submission(who: Principal, order: Order, key: str | None) -> Submission:
         key=key,
         digest=order.digest(who.user_id) if key is not None else b"",
         traceparent=current_traceparent(),
+        sees_all=who.reader is None,
     )
 
 

@@ -11,7 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_gateway.accepting import Answer, Group, Key, Submission
+from api_gateway.inputs import KnownAsset
 from api_gateway.store.totals import Shard
+from api_gateway.store.uploads import known_assets
 from chassis.outbox import Draft, Outbox
 
 _KITS = text(
@@ -55,7 +57,7 @@ async def accept(conn: AsyncConnection, outbox: Outbox, submissions: Sequence[Su
 
     One answer each, in order. Nothing about a refused one is written.
     """
-    group = Group(submissions, await _known_kits(conn, submissions))
+    group = Group(submissions, await _known_kits(conn, submissions), await _known_assets(conn, submissions))
     taken = await _claim(conn, group)
     created = group.to_create(taken)
     created_at = await _insert(conn, group, created)
@@ -70,6 +72,13 @@ async def _known_kits(conn: AsyncConnection, submissions: Sequence[Submission]) 
     tenants, kits = (list(column) for column in zip(*wanted, strict=True))
     rows = await conn.execute(_KITS, {"tenants": tenants, "kits": kits})
     return {(tenant_id, kit_id): version for tenant_id, kit_id, version in rows.all()}
+
+
+async def _known_assets(
+    conn: AsyncConnection, submissions: Sequence[Submission]
+) -> dict[tuple[UUID, UUID], KnownAsset]:
+    wanted = [(entry.tenant_id, one.asset_id) for entry in submissions for one in entry.order.spec.inputs]
+    return await known_assets(conn, [(tenant_id, asset_id) for tenant_id, asset_id in wanted if asset_id is not None])
 
 
 async def _claim(conn: AsyncConnection, group: Group) -> dict[Key, tuple[bytes, UUID]]:
@@ -96,7 +105,7 @@ async def _insert(conn: AsyncConnection, group: Group, created: Sequence[Submiss
     if not created:
         return None
     orders = [submission.order for submission in created]
-    specs = [order.spec for order in orders]
+    specs = [group.spec(submission) for submission in created]
     made_at: datetime = (
         await conn.execute(
             _INSERT,
@@ -121,5 +130,5 @@ async def _insert(conn: AsyncConnection, group: Group, created: Sequence[Submiss
 
 
 def _draft(group: Group, submission: Submission) -> Draft:
-    event = submission.requested(group.kit_version(submission))
+    event = submission.requested(group.spec(submission), group.kit_version(submission))
     return Draft(event, submission.job_id, submission.tenant_id, traceparent=submission.traceparent)
