@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from media.checker import Checker, ImageFit
+from media.checker import Checker
 from media.checking import check_media
 from media.children import Children, Limits
 from media.credentials import Claim, Generator
 from media.errors import ChildrenFailed, CorruptOutput, Reason
 from media.facts import MAX_BYTES, MAX_PICTURE_BYTES, Facts
 from media.finishing import finish_media
-from media.fitting import FittedImage, fit_image
 from media.formats import MIMES, sniffed
 from media.headers import MAX_PIXELS, Probe, probe
 from media.marks import is_marked, mark_place, marked
@@ -34,9 +33,7 @@ __all__ = [
     "Facts",
     "FinishedMedia",
     "Fit",
-    "FittedImage",
     "Generator",
-    "ImageFit",
     "Limits",
     "Probe",
     "Reason",
@@ -47,7 +44,6 @@ __all__ = [
     "Wanted",
     "check_media",
     "finish_media",
-    "fit_image",
     "is_marked",
     "mark_place",
     "marked",

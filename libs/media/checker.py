@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,9 +11,8 @@ from media.children import Children, Limits, allow_cpu
 from media.errors import ChildrenFailed, CorruptOutput, Reason
 from media.facts import Facts
 from media.finishing import finish_media, is_video
-from media.fitting import FittedImage, fit_image
 from media.probing import probe_media
-from media.wanted import FinishedMedia, Fit, Wanted
+from media.wanted import FinishedMedia, Wanted
 
 W = TypeVar("W")
 F = TypeVar("F")
@@ -26,21 +24,11 @@ _ENCODING_CPU_S, _ENCODING_TIMEOUT_S = 120, 300.0
 _WORKERS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class ImageFit:
-    """A picture, and what it is to become: pixels, png, jpeg or webp, and how it may be changed."""
-
-    source: bytes | Path
-    width: int
-    height: int
-    format: str
-    fit: Fit = "crop"
-
-
 class Checker:
-    """Decodes media of others in child processes, each call with 1 GiB of memory and 20 s of CPU.
+    """Decodes media of others in child processes, each call with 1 GiB of memory and 20 s of CPU, two minutes for a
+    video that is made anew.
 
-    Pictures that are made to fit come in groups and have two children of their own: a video takes a hundred times as
+    Pictures that are to be finished come in groups and have two children of their own: a video takes a hundred times as
     long, and one that ends its child takes the calls beside it with it. Children start when they are first needed.
     Belongs to one event loop.
     """
@@ -89,14 +77,6 @@ class Checker:
         `check`.
         """
         return await self._each(self._pictures, _finish_one, works)
-
-    async def fit_many(self, fits: Sequence[ImageFit]) -> list[FittedImage | CorruptOutput | OSError]:
-        """One outcome for each picture, in order, in one call of one child: what has another size or format is changed.
-
-        A picture that ends its child or hangs it is refused, its neighbours are not. Raises `ChildrenFailed` as
-        `check`.
-        """
-        return await self._each(self._pictures, _fit_one, fits)
 
     async def _each(
         self, children: Children, look: Callable[[W], F], works: Sequence[W], timeout_s: float | None = None
@@ -152,7 +132,3 @@ def _finish_one(work: tuple[bytes | Path, Wanted]) -> FinishedMedia:
     if is_video(wanted):
         allow_cpu(_ENCODING_CPU_S)
     return finish_media(source, wanted)
-
-
-def _fit_one(wanted: ImageFit) -> FittedImage:
-    return fit_image(wanted.source, wanted.width, wanted.height, wanted.format, wanted.fit)

@@ -19,7 +19,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from media import Checker, Children, ChildrenFailed, CorruptOutput, Facts, FittedImage, ImageFit, Limits, Reason
+from media import Checker, Children, ChildrenFailed, CorruptOutput, Facts, FinishedMedia, Limits, Reason, Wanted
 from media.tests.media_files import glb, png, sound, video
 
 GENEROUS = Limits(memory=1 << 30, cpu_s=20)
@@ -34,8 +34,8 @@ def scan_bomb() -> bytes:
     return data[:last] + data[last:-2] * 1000 + b"\xff\xd9"
 
 
-def fitting(source: bytes | Path) -> ImageFit:
-    return ImageFit(source, 20, 10, "png")
+def finishing(source: bytes | Path) -> tuple[bytes | Path, Wanted]:
+    return source, Wanted("png", 20, 10)
 
 
 @pytest.fixture
@@ -107,33 +107,33 @@ async def test_what_decoders_write_does_not_reach_the_log(
     assert capfd.readouterr() == ("", "")
 
 
-async def test_pictures_are_fitted_in_groups_and_each_has_its_own_outcome(checker: Checker, tmp_path: Path) -> None:
+async def test_pictures_are_finished_in_groups_and_each_has_its_own_outcome(checker: Checker, tmp_path: Path) -> None:
     path = tmp_path / "picture"
     path.write_bytes(png(20, 10))
-    group = [fitting(path), fitting(b""), fitting(png(20, 10)), fitting(tmp_path / "nothing")]
-    first, second, third, fourth = await checker.fit_many(group)
-    assert isinstance(first, FittedImage)
+    group = [finishing(path), finishing(b""), finishing(png(20, 10)), finishing(tmp_path / "nothing")]
+    first, second, third, fourth = await checker.finish_pictures(group)
+    assert isinstance(first, FinishedMedia)
     assert first == third
     assert first.facts == Facts("image/png", len(png(20, 10)), width=20, height=10)
     assert isinstance(second, CorruptOutput)
     assert second.reason is Reason.EMPTY
     assert isinstance(fourth, FileNotFoundError)
-    assert await checker.fit_many([]) == []
+    assert await checker.finish_pictures([]) == []
 
 
 async def test_many_groups_at_once_all_come_back(checker: Checker) -> None:
-    outcomes = await asyncio.gather(*(checker.fit_many([fitting(png(20, 10))] * 50) for _ in range(20)))
-    assert all(isinstance(outcome, FittedImage) for outcomes_of_one in outcomes for outcome in outcomes_of_one)
+    outcomes = await asyncio.gather(*(checker.finish_pictures([finishing(png(20, 10))] * 50) for _ in range(20)))
+    assert all(isinstance(outcome, FinishedMedia) for outcomes_of_one in outcomes for outcome in outcomes_of_one)
 
 
 async def test_a_picture_that_burns_the_cpu_is_refused_and_its_neighbours_pass() -> None:
     checker = Checker(limits=Limits(memory=1 << 30, cpu_s=1))
-    good = fitting(png(20, 10))
-    outcomes = await checker.fit_many([good, ImageFit(scan_bomb(), 4096, 4096, "jpeg"), good])
+    good = finishing(png(20, 10))
+    outcomes = await checker.finish_pictures([good, (scan_bomb(), Wanted("jpeg", 4096, 4096)), good])
     await checker.close()
     assert isinstance(outcomes[1], CorruptOutput)
     assert "limits" in str(outcomes[1])
-    assert isinstance(outcomes[0], FittedImage)
+    assert isinstance(outcomes[0], FinishedMedia)
     assert outcomes[0] == outcomes[2]
 
 
@@ -147,10 +147,10 @@ async def test_a_picture_that_needs_more_memory_than_allowed_is_refused() -> Non
     await checker.close()
 
 
-async def test_what_takes_too_long_is_refused_and_pictures_are_fitted_meanwhile() -> None:
+async def test_what_takes_too_long_is_refused_and_pictures_are_finished_meanwhile() -> None:
     checker = Checker(limits=Limits(memory=1 << 30, cpu_s=1))
     slow = asyncio.create_task(checker.check(scan_bomb()))
-    assert isinstance((await checker.fit_many([fitting(png(20, 10))]))[0], FittedImage)
+    assert isinstance((await checker.finish_pictures([finishing(png(20, 10))]))[0], FinishedMedia)
     assert not slow.done()
     with pytest.raises(CorruptOutput, match="limits"):
         await slow

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from media import Checker, CorruptOutput, FinishedMedia, Limits, Reason, Wanted, finish_media
+from media import Checker, CorruptOutput, Limits, Reason, Wanted, finish_media
 from media.tests.media_files import exr, glb, hdr, png, sound, video
 
 CAME = {"picture": png(64, 32), "sky": exr(), "video": video(), "sound": sound(1.0), "model": glb()}
@@ -71,25 +71,6 @@ async def test_every_kind_is_finished_in_a_child(checker: Checker, tmp_path: Pat
         found = await checker.finish(source, wanted)
         assert (found.facts.mime, found.data is None) == (mime, mime == "model/gltf-binary")
         assert found == finish_media(source, wanted)
-
-
-async def test_pictures_are_finished_in_groups_and_each_has_its_own_outcome(checker: Checker, tmp_path: Path) -> None:
-    path = tmp_path / "picture"
-    path.write_bytes(png(20, 10))
-    wanted = Wanted("png", 20, 10)
-    works: list[tuple[bytes | Path, Wanted]] = [
-        (path, wanted),
-        (b"", wanted),
-        (png(20, 10), wanted),
-        (tmp_path / "nothing", wanted),
-    ]
-    first, second, third, fourth = await checker.finish_pictures(works)
-    assert isinstance(first, FinishedMedia)
-    assert first == third
-    assert isinstance(second, CorruptOutput)
-    assert second.reason is Reason.EMPTY
-    assert isinstance(fourth, FileNotFoundError)
-    assert await checker.finish_pictures([]) == []
 
 
 async def test_what_cannot_be_finished_is_refused_and_a_missing_file_is_no_fault_of_it(

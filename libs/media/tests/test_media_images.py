@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from media import CorruptOutput, Facts, Probe, Reason, check_media, fit_image, probe
+from media import CorruptOutput, Facts, Probe, Reason, Wanted, check_media, finish_media, probe
 
 FORMATS = ["png", "jpeg", "webp"]
 
@@ -42,7 +42,7 @@ def refusal(data: bytes) -> CorruptOutput:
         check_media(data)
     assert caught.value.code == "CORRUPT_OUTPUT"
     with pytest.raises(CorruptOutput):
-        fit_image(data, 40, 30, "png", "crop")
+        finish_media(data, Wanted("png", 40, 30))
     return caught.value
 
 
