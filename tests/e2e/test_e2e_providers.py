@@ -30,6 +30,7 @@ async def test_the_providers_there_are_say_what_they_make_and_why_not(owner: htt
 
 BODIES: dict[Kind, dict[str, Any]] = {
     Kind.TEXTURE: {"prompt": "cobblestones"},
+    Kind.ENVIRONMENT_MAP: {"prompt": "an evening by the sea", "format": "hdr"},
     Kind.VIDEO: {"prompt": "waves", "duration_seconds": 5, "loop": True},
     Kind.SFX: {"effect": "win"},
     Kind.MUSIC: {"genre": "jazz", "instrumental": False},

@@ -89,7 +89,7 @@ BAD_JOBS: dict[str, tuple[Any, str, str]] = {
     "too many": (small(count=11), "/count", "10"),
     "unknown field": (small(colour="red"), "/colour", "not a known field"),
     "unknown kind": (small() | {"kind": "hologram"}, "/kind", "image"),
-    "kind that is not there yet": (small() | {"kind": "environment_map"}, "/kind", "image"),
+    "a sky in another shape": (small() | {"kind": "environment_map", "width": 512, "height": 512}, "/width", "twice"),
     "unknown asset type": ({"asset_type": "poster", "prompt": "x"}, "/asset_type", "thumbnail"),
     "asset type in another size": ({"asset_type": "thumbnail", "prompt": "x", "width": 640}, "/width", "1280x720"),
     "unknown format": (small(format="bmp"), "/format", "png"),

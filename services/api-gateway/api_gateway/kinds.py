@@ -8,7 +8,7 @@ from typing import Literal
 
 from schemas.parts import Kind
 
-Format = Literal["png", "jpeg", "webp", "mp4", "mp3", "wav", "ogg", "glb"]
+Format = Literal["png", "jpeg", "webp", "mp4", "mp3", "wav", "ogg", "glb", "exr", "hdr"]
 Genre = Literal["electronic", "orchestral", "rock", "jazz", "ambient", "pop", "hip-hop"]
 Effect = Literal["click", "spin", "flip", "scratch", "match", "win", "lose", "countdown", "reveal", "confetti"]
 
@@ -46,6 +46,9 @@ class KindRules:
 RULES: Mapping[Kind, KindRules] = {
     Kind.IMAGE: KindRules(_PICTURES, _PIXELS),
     Kind.TEXTURE: KindRules(_PICTURES, _PIXELS | {"tileable"}, edges=(512, 4096)),
+    Kind.ENVIRONMENT_MAP: KindRules(
+        ("exr", "hdr"), frozenset({"width", "height", "negative_prompt"}), edges=(128, 4096)
+    ),
     Kind.VIDEO: KindRules(("mp4",), _PIXELS | {"duration_seconds", "loop"}, Span(4, 15, 8), (64, 1920)),
     Kind.SFX: KindRules(
         _SOUNDS, frozenset({"duration_seconds", "loop", "effect"}), Span(0.5, 5, 2), subject=frozenset({"effect"})
@@ -58,7 +61,7 @@ RULES: Mapping[Kind, KindRules] = {
     ),
     Kind.MODEL_3D: KindRules(("glb",), frozenset({"max_triangles"})),
 }
-"""The kinds that can be asked for. An environment map is not among them: nothing makes one yet."""
+"""The kinds that can be asked for."""
 
 VIDEO_SHAPES = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1.0}
 VIDEO_LINES = 1080
@@ -76,6 +79,12 @@ def video_size_problem(width: int, height: int) -> str | None:
     if not any(abs(shape / wanted - 1) <= _SHAPE_TOLERANCE for wanted in VIDEO_SHAPES.values()):
         return f"a video is {', '.join(VIDEO_SHAPES)}, not {width}x{height}"
     return None
+
+
+def sky_size_problem(width: int, height: int) -> str | None:
+    """Why no environment map of this size is made, or None (R57): it goes all around, and half around from top to
+    bottom."""
+    return None if width == 2 * height else f"an environment map is twice as wide as it is high, not {width}x{height}"
 
 
 def takers_of(field: str) -> str:

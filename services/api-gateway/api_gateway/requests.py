@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -27,6 +28,7 @@ from api_gateway.kinds import (
     Format,
     Genre,
     KindRules,
+    sky_size_problem,
     takers_of,
     video_size_problem,
 )
@@ -123,6 +125,7 @@ class JobRequest(BaseModel):
                     "max_cost": "0.50",
                     "labels": {"scene": "12"},
                 },
+                {"kind": "environment_map", "prompt": "a clear evening by the sea", "width": 2048, "height": 1024},
                 {"kind": "video", "prompt": "waves at dusk", "duration_seconds": 5, "width": 1280, "height": 720},
                 {"kind": "sfx", "effect": "win", "prompt": "coins falling into a bowl", "duration_seconds": 1.5},
                 {"kind": "music", "genre": "jazz", "prompt": "a slow evening", "duration_seconds": 30, "format": "mp3"},
@@ -366,6 +369,13 @@ def _refused(pointer: str, detail: str) -> InvalidRequest:
     return InvalidRequest(f"{pointer} {detail}", errors=[FieldError(pointer, detail)])
 
 
+_SHAPED: Mapping[Kind, tuple[str, Callable[[int, int], str | None]]] = {
+    Kind.VIDEO: ("a video", video_size_problem),
+    Kind.ENVIRONMENT_MAP: ("an environment map", sky_size_problem),
+}
+"""Kinds that are made in some shapes alone: in words, and why a size is none of them."""
+
+
 def _check_edges(request: JobRequest, kind: Kind, rules: KindRules) -> None:
     if rules.edges is None:
         return
@@ -374,10 +384,11 @@ def _check_edges(request: JobRequest, kind: Kind, rules: KindRules) -> None:
     for name, edge in given.items():
         if not shortest <= edge <= longest:
             raise _refused(f"/{name}", f"of {kind} is {shortest} to {longest} pixels, not {edge}")
-    if kind is not Kind.VIDEO or not given:
+    if kind not in _SHAPED or not given:
         return
+    what, problem_of = _SHAPED[kind]
     if request.width is None or request.height is None:
         [name] = {"width", "height"} - given.keys()
-        raise _refused(f"/{name}", f"is needed beside {', '.join(given)}: the two make the shape of a video")
-    if problem := video_size_problem(request.width, request.height):
+        raise _refused(f"/{name}", f"is needed beside {', '.join(given)}: the two make the shape of {what}")
+    if problem := problem_of(request.width, request.height):
         raise _refused("/width", problem)

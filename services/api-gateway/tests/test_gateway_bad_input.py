@@ -31,7 +31,7 @@ BAD_BODIES: list[tuple[Any, int, str, str]] = [
     ("text", 422, "VALIDATION", ""),
     ({}, 422, "INVALID_REQUEST", "/kind"),
     ({"kind": "image"}, 422, "INVALID_REQUEST", "/prompt"),
-    ({"kind": "environment_map", "prompt": "a fox"}, 422, "INVALID_REQUEST", "/kind"),
+    ({"kind": "environment_map", "prompt": "a sky", "width": 512, "height": 512}, 422, "INVALID_REQUEST", "/width"),
     ({"kind": "video", "prompt": "a fox", "duration_seconds": 60}, 422, "INVALID_REQUEST", "/duration_seconds"),
     ({"kind": "hologram", "prompt": "a fox"}, 422, "INVALID_REQUEST", "/kind"),
     ({"kind": 7}, 422, "VALIDATION", "/kind"),

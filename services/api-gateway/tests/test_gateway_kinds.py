@@ -13,8 +13,6 @@ from api_gateway.requests import InvalidRequest, JobRequest, translate
 from chassis.errors import Invalid
 from schemas.parts import JobSpec, Kind
 
-MADE = [kind for kind in Kind if kind is not Kind.ENVIRONMENT_MAP]
-
 
 def ordered(**fields: Any) -> JobSpec:
     """What a body comes to, as the door reads it."""
@@ -32,6 +30,7 @@ def refusal(**fields: Any) -> tuple[str, str]:
 USUAL: dict[Kind, dict[str, Any]] = {
     Kind.IMAGE: {"format": "png", "duration_seconds": None, "tileable": False, "max_triangles": None},
     Kind.TEXTURE: {"format": "png", "duration_seconds": None, "tileable": True, "max_triangles": None},
+    Kind.ENVIRONMENT_MAP: {"format": "exr", "duration_seconds": None, "tileable": False, "max_triangles": None},
     Kind.VIDEO: {"format": "mp4", "duration_seconds": 8, "loop": False, "tileable": False, "max_triangles": None},
     Kind.SFX: {"format": "mp3", "duration_seconds": 2, "effect": None, "tileable": False, "max_triangles": None},
     Kind.MUSIC: {"format": "mp3", "duration_seconds": 30, "instrumental": True, "genre": None, "max_triangles": None},
@@ -39,7 +38,7 @@ USUAL: dict[Kind, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", MADE)
+@pytest.mark.parametrize("kind", Kind)
 def test_a_kind_gets_what_it_needs_where_nothing_is_said(kind: Kind) -> None:
     spec = ordered(kind=kind)
 
@@ -53,6 +52,8 @@ ASKED: list[dict[str, Any]] = [
     {"kind": "video", "duration_seconds": 4.5, "width": 854, "height": 480},
     {"kind": "video", "width": 1080, "height": 1080, "fit": "pad", "negative_prompt": "people"},
     {"kind": "texture", "width": 4096, "height": 512, "tileable": False, "format": "webp"},
+    {"kind": "environment_map", "width": 4096, "height": 2048, "format": "hdr", "negative_prompt": "clouds"},
+    {"kind": "environment_map", "width": 256, "height": 128},
     {"kind": "sfx", "duration_seconds": 0.5, "effect": "confetti", "loop": True, "format": "wav"},
     {"kind": "sfx", "duration_seconds": 5, "format": "ogg"},
     {"kind": "music", "duration_seconds": 120, "genre": "hip-hop", "instrumental": False, "format": "mp3"},
@@ -69,7 +70,17 @@ def test_what_is_asked_of_a_kind_is_what_is_ordered(body: dict[str, Any]) -> Non
 
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
-    ({"kind": "environment_map"}, "/kind", "image, texture, video, sfx, music, model_3d"),
+    ({"kind": "hologram"}, "/kind", "image, texture, environment_map, video, sfx, music, model_3d"),
+    ({"kind": "environment_map", "format": "png"}, "/format", "of environment_map is exr, hdr, not png"),
+    ({"kind": "environment_map", "width": 2048}, "/height", "is needed beside width: the two make the shape of an env"),
+    (
+        {"kind": "environment_map", "width": 2048, "height": 1025},
+        "/width",
+        "twice as wide as it is high, not 2048x1025",
+    ),
+    ({"kind": "environment_map", "width": 254, "height": 127}, "/height", "of environment_map is 128 to 4096 pixels"),
+    ({"kind": "environment_map", "fit": "pad"}, "/fit", "is for image, texture, video"),
+    ({"kind": "environment_map", "tileable": True}, "/tileable", "is for texture"),
     ({"kind": "image", "format": "mp4"}, "/format", "of image is png, jpeg, webp, not mp4"),
     ({"kind": "video", "format": "png"}, "/format", "of video is mp4, not png"),
     ({"kind": "music", "format": "glb"}, "/format", "of music is mp3, wav, ogg, not glb"),
@@ -88,9 +99,13 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"kind": "video", "width": 1920, "height": 1920}, "/width", "1080p"),
     ({"kind": "video", "width": 1024, "height": 768}, "/width", "16:9, 9:16, 1:1, not 1024x768"),
     ({"kind": "video", "width": 1281, "height": 721}, "/width", "even edges"),
-    ({"kind": "sfx", "width": 640}, "/width", "is for image, texture, video"),
+    ({"kind": "sfx", "width": 640}, "/width", "is for image, texture, environment_map, video"),
     ({"kind": "music", "fit": "pad"}, "/fit", "is for image, texture, video"),
-    ({"kind": "model_3d", "negative_prompt": "spikes"}, "/negative_prompt", "is for image, texture, video, music"),
+    (
+        {"kind": "model_3d", "negative_prompt": "spikes"},
+        "/negative_prompt",
+        "is for image, texture, environment_map, video, music",
+    ),
     ({"kind": "video", "tileable": True}, "/tileable", "is for texture"),
     ({"kind": "music", "loop": True}, "/loop", "is for video, sfx"),
     ({"kind": "sfx", "instrumental": False}, "/instrumental", "is for music"),
@@ -123,7 +138,7 @@ def test_an_effect_or_a_genre_stands_in_for_a_prompt() -> None:
     assert ordered(kind="video", template="video", prompt=None).prompt is None
 
 
-@pytest.mark.parametrize("kind", MADE)
+@pytest.mark.parametrize("kind", Kind)
 def test_every_kind_takes_the_fields_of_the_others_with_their_defaults(kind: Kind) -> None:
     defaults = {
         name: JobRequest.model_fields[name].get_default(call_default_factory=True)

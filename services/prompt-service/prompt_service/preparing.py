@@ -16,6 +16,7 @@ from schemas.prompts import PromptsPrepared, PromptsRejected
 DEFAULT_SIZES = {
     Kind.IMAGE: (1024, 1024),
     Kind.TEXTURE: (1024, 1024),
+    Kind.ENVIRONMENT_MAP: (2048, 1024),
     Kind.VIDEO: (1280, 720),
 }
 """Width and height in pixels where a job names none. Kinds that are not here have no pixels."""

@@ -130,6 +130,12 @@ KINDS: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
         "texture/a-dragon.jpg",
     ),
     (
+        {"kind": Kind.ENVIRONMENT_MAP, "format": "exr"},
+        {"width": 2048, "height": 1024, "format": "exr", "duration_seconds": None, "tileable": False},
+        "An environment map of «a dragon», all around the viewer",
+        "environment_map/a-dragon.exr",
+    ),
+    (
         {"kind": Kind.SFX, "format": "wav", "duration_seconds": 0.5, "effect": "win", "prompt": None},
         {"width": 0, "height": 0, "duration_seconds": 0.5, "effect": "win"},
         "A win sound effect for a game",
@@ -334,5 +340,4 @@ async def test_a_kit_with_a_bad_field_is_refused_by_its_name(service: Service, c
 async def test_templates_are_listed_with_what_they_need(service: Service) -> None:
     async with service.client() as client:
         listed = (await client.get("/v1/templates")).json()
-    made = set(Kind) - {Kind.ENVIRONMENT_MAP}
-    assert {one["name"] for one in listed} == {*made, *AssetType}
+    assert {one["name"] for one in listed} == {*Kind, *AssetType}

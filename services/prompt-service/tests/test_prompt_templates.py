@@ -96,13 +96,13 @@ def test_an_unknown_template_is_named_with_those_there_are() -> None:
         find_template(TEMPLATES, "poster", None)
 
 
-def test_every_asset_type_and_every_kind_that_is_made_has_its_template() -> None:
-    kinds = {kind.value for kind in Kind if kind is not Kind.ENVIRONMENT_MAP}
+def test_every_asset_type_and_every_kind_has_its_template() -> None:
+    kinds = {kind.value for kind in Kind}
     assert {asset_type.value for asset_type in AssetType} | kinds == {name for name, _ in TEMPLATES}
     assert all(template.kind == name for (name, _), template in TEMPLATES.items() if name in kinds)
 
 
-@pytest.mark.parametrize("name", ["video", "texture", "model_3d"])
+@pytest.mark.parametrize("name", ["video", "texture", "environment_map", "model_3d"])
 def test_what_is_seen_gets_the_colours_and_the_tone_of_the_brand(name: str) -> None:
     prompt = render(TEMPLATES[name, "v1.0"], "a wheel", KIT, {}).prompt
     assert "#7C3AED" in prompt
