@@ -204,6 +204,8 @@ def test_everything_that_is_typed_is_asked_for(types: Types, gateway: Played) ->
         ("audio/wav", "wav"),
         ("audio/ogg", "ogg"),
         ("model/gltf-binary", "glb"),
+        ("image/x-exr", "exr"),
+        ("image/vnd.radiance", "hdr"),
         ("application/x-unheard-of", "bin"),
     ],
 )
@@ -289,4 +291,4 @@ def test_a_kind_that_is_none_is_refused_by_the_gateway_alone(types: Types, gatew
 def test_the_help_names_the_kinds(types: Types) -> None:
     said = " ".join(types("generate", "--help").out.replace("│", " ").split())
 
-    assert "image, texture, video, sfx, music, model_3d" in said
+    assert "image, texture, environment_map, video, sfx, music, model_3d" in said
