@@ -23,7 +23,7 @@ endif
 .PHONY: help
 help: ## explain these commands
 	@echo "Backlot. Needed on the machine: Python 3.11 to 3.13 and make."; echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo; echo "PYTHON=/path/to/python3.12 chooses the Python; ARGS=\"...\" goes on to what test, demo and bench start."
 
 $(RUN): requirements.lock
@@ -68,6 +68,11 @@ else
 	@$(BIN)/python -m pytest $(ARGS)
 endif
 
+.PHONY: test-outside
+test-outside: setup-dev ## install ffprobe, Chromium and the glTF validator where they miss, and test with them
+	@scripts/outside-tools
+	@$(BIN)/python -m pytest -m outside tests/outside $(ARGS)
+
 .PHONY: check
 check: setup-dev ## lint, format, types, import contracts, generated documents, compose file, house rules
 	@scripts/check
@@ -86,5 +91,5 @@ lock: ## resolve pyproject.toml anew into both lock files (ARGS=--upgrade takes 
 
 .PHONY: clean
 clean: ## remove the environment and all caches; what `backlot up` stored in .backlot/ stays
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-output
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-output tests/outside/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,5 @@
-"""The one conftest. Fixtures come from stack/testing.py, simulator/testing.py, and tests/live.py: the system."""
+"""The one conftest. Fixtures come from stack/testing.py, simulator/testing.py, tests/live.py: the system, and
+tests/outside/made.py: what it made."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from xdist.scheduler import LoadFileScheduling
 # No test spends anybody's money, whatever keys are in the environment.
 os.environ["PROVIDER_WORKER_PROVIDERS"] = "sandbox"
 
-pytest_plugins = ["stack.testing", "tests.live", "simulator.testing"]
+pytest_plugins = ["stack.testing", "tests.live", "tests.outside.made", "simulator.testing"]
 
 # Outside of test files pytest leaves asserts as they are, and a failure would not say what it compared.
 pytest.register_assert_rewrite("provider_worker.contract.suite")
@@ -29,7 +30,7 @@ class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
 
     def _split_scope(self, nodeid: str) -> str:
         # They look at one running system, of which every process would start its own, and keep it to the end.
-        return "tests/e2e" if nodeid.startswith("tests/e2e/") else super()._split_scope(nodeid)
+        return "tests/e2e" if nodeid.startswith(("tests/e2e/", "tests/outside/")) else super()._split_scope(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
