@@ -1,0 +1,1 @@
+"""Skies that light a scene: equirectangular pictures of light far beyond white."""

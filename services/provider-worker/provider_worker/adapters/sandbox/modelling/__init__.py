@@ -1,0 +1,1 @@
+"""Things with a skin: parametric 3D models as GLB files."""

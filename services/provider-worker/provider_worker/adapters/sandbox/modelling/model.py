@@ -1,0 +1,72 @@
+"""One 3D model from one brief (R53)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from random import Random
+
+from provider_worker.adapters.sandbox.drawing.colours import Rgb
+from provider_worker.adapters.sandbox.modelling import things
+from provider_worker.adapters.sandbox.modelling.glb import bound, maps_of
+from provider_worker.adapters.sandbox.modelling.mesh import Mesh
+from provider_worker.adapters.sandbox.modelling.things import THINGS, Thing
+from provider_worker.adapters.sandbox.tiling import materials
+from provider_worker.adapters.sandbox.tiling.materials import Material
+from provider_worker.adapters.sandbox.tiling.texture import TextureBrief, material_in, surface_of
+from provider_worker.adapters.sandbox.wording import meant, subject_of
+
+_EDGE = 512
+"""Pixels of a skin's maps, which are laid around a thing several times."""
+_SHARE = 0.9
+"""Of the triangles there may be: whoever asks for fewer than 50,000 gets fewer."""
+
+_BY_WORD = {word: thing for thing, words in THINGS.items() for word in words}
+_SKINS: Mapping[Thing, tuple[tuple[Material, ...], Material]] = {
+    things.vase: ((materials.marble, materials.scallops, materials.terrazzo, materials.truchet), materials.brushed),
+    things.crystals: ((materials.caustics, materials.marble), materials.cobbles),
+    things.wheel: ((materials.planks, materials.truchet, materials.hexagons), materials.brushed),
+    things.creature: ((materials.grass, materials.scallops, materials.weave), materials.marble),
+    things.planet: ((materials.marble, materials.caustics, materials.ripples), materials.cobbles),
+    things.trophy: ((materials.brushed,), materials.marble),
+    things.tree: ((materials.grass,), materials.planks),
+    things.chest: ((materials.planks,), materials.brushed),
+}
+"""What a thing is made of where no words say it, and what its smaller parts are made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBrief:
+    """What to make: a thing that `words` mean, of at most `max_triangles`, in the colours of `palette` or of the words;
+    `seed` decides all that is left open."""
+
+    seed: int
+    max_triangles: int
+    words: str = ""
+    palette: tuple[Rgb, ...] = ()
+
+
+def modelled(brief: ModelBrief) -> bytes:
+    """The GLB file; the same brief always gives the same bytes."""
+    thing, meshes = built(brief)
+    random = Random(f"{brief.seed} skin")  # noqa: S311 - chance in a model needs no secrecy
+    first, second = _SKINS[thing]
+    own = material_in(brief.words) or random.choice(first)
+    skin = TextureBrief(_EDGE, _EDGE, brief.seed, brief.words, brief.palette)
+    accent = replace(skin, seed=brief.seed + 1, words="", palette=tuple(reversed(brief.palette)))
+    return bound(
+        meshes,
+        {
+            0: maps_of(surface_of(skin, _EDGE, _EDGE, own)),
+            1: maps_of(surface_of(accent, _EDGE, _EDGE, second)),
+        },
+        thing.__name__,
+    )
+
+
+def built(brief: ModelBrief, thing: Thing | None = None) -> tuple[Thing, list[Mesh]]:
+    """The thing without its skin; `thing` overrides what words and seed would choose."""
+    random = Random(f"{brief.seed}")  # noqa: S311 - chance in a model needs no secrecy
+    by_chance = random.choice(list(THINGS))
+    chosen = thing or meant(subject_of(brief.words), _BY_WORD) or by_chance
+    return chosen, chosen(random, max(100, int(brief.max_triangles * _SHARE)))

@@ -1,0 +1,1 @@
+"""Surfaces whose edges meet, as pictures and as the skin of models."""
