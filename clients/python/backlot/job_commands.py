@@ -18,7 +18,7 @@ from backlot.showing import ERR, OUT, table, watching
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
-KINDS = ("image", "texture", "video", "sfx", "music", "model_3d")
+KINDS = ("image", "texture", "environment_map", "video", "sfx", "music", "model_3d")
 PATIENCE_S = {"video": 600.0, "music": 400.0, "model_3d": 1200.0}
 """How long a kind may take until its last provider has failed, where that is more than two minutes."""
 SUFFIXES = {
@@ -30,6 +30,8 @@ SUFFIXES = {
     "audio/wav": "wav",
     "audio/ogg": "ogg",
     "model/gltf-binary": "glb",
+    "image/x-exr": "exr",
+    "image/vnd.radiance": "hdr",
 }
 
 
@@ -42,7 +44,7 @@ def generate(
     kit: Annotated[str | None, typer.Option(help="Id of the brand kit (`backlot kits`).")] = None,
     size: Annotated[str | None, typer.Option(help="Width and height, like 1024x768.")] = None,
     file_format: Annotated[
-        str | None, typer.Option("--format", help="png, jpeg, webp; mp4; mp3, wav, ogg; glb.")
+        str | None, typer.Option("--format", help="png, jpeg, webp; exr, hdr; mp4; mp3, wav, ogg; glb.")
     ] = None,
     duration: Annotated[float | None, typer.Option(help="Seconds, of video, sfx and music.")] = None,
     loop: Annotated[bool, typer.Option("--loop", help="The end meets the beginning: video and sfx.")] = False,
