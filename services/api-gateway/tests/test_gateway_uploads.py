@@ -124,7 +124,7 @@ async def test_more_bytes_than_allowed_are_cut_off_wherever_they_come(gateway: G
     parts = in_parts(*[b"x" * 65_536] * (UPLOAD_MAX // 65_536 + 1))
 
     for sent in ({"content": parts}, {"files": [file]}):
-        answer = await gateway.client.post(UPLOADS, **sent)  # type: ignore[arg-type]
+        answer = await gateway.client.post(UPLOADS, **sent)
         assert (answer.status_code, answer.json()["code"]) == (413, "INVALID_REQUEST")
     assert gateway.storage.assets == {}
 

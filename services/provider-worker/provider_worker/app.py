@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 
+import httpx
+
 from chassis.database import make_engine
 from chassis.errors import StartError
-from chassis.http import make_app
+from chassis.foreign import Policy, guarded_client
+from chassis.http import InternalClient, make_app
 from chassis.ids import uuid7
 from chassis.loops import Loop
 from chassis.outbox import Outbox
@@ -32,6 +35,7 @@ from provider_worker.engine.fetching import Fetching
 from provider_worker.engine.finishing import CheckedFinisher
 from provider_worker.engine.gate import StoreGate
 from provider_worker.engine.health import Health
+from provider_worker.engine.inputs import Inputs, content_of
 from provider_worker.engine.leases import Leases
 from provider_worker.engine.production import CallbackUrl, Production
 from provider_worker.engine.redownloads import Redownloads
@@ -47,7 +51,7 @@ from provider_worker.store.database import TaskDatabase
 from provider_worker.store.redownloads import RedownloadDatabase
 from provider_worker.tasks import Pool
 from schemas.parts import Kind
-from schemas.topics import GENERATIONS, PROVIDER_WORKER
+from schemas.topics import GENERATIONS, PROVIDER_WORKER, STORAGE_SERVICE
 
 SOURCE = f"/services/{PROVIDER_WORKER}"
 REVIVE_EVERY_S = 0.25
@@ -60,6 +64,7 @@ QUOTES_EVERY_S = 10.0
 FORGOTTEN_EVERY_S = 30.0
 SWEEP_EVERY_S = 600.0
 HAND_BACK_AFTER_S = 2.0
+MOST_FETCHES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,8 @@ class _Hands:
     providers: Mapping[str, ProviderAdapter]
     checker: Checker
     objects: FolderStore
+    storage: InternalClient
+    foreign: httpx.AsyncClient
 
     async def start(self) -> None:
         """Everything starts when it is first needed."""
@@ -80,6 +87,8 @@ class _Hands:
         await self.leases.release(HAND_BACK_AFTER_S, self.production.calling)
         for provider in self.providers.values():
             await provider.close()
+        await self.storage.stop()
+        await self.foreign.aclose()
         await self.checker.close()
         await self.objects.close()
 
@@ -101,6 +110,9 @@ def build(settings: Settings) -> Service:
         asks=providers,
     )
     checker = Checker()
+    storage = InternalClient(STORAGE_SERVICE, str(settings.storage_service_url), settings.secret)
+    foreign = guarded_client(Policy(hosts=settings.input_names), most=MOST_FETCHES)
+    inputs = Inputs(content_of(storage), foreign, checker)
     leases = Leases(store, lease_s=settings.lease_seconds)
     claimer = Claimer(store, leases, StoreGate(objects), pools_of(table), hands=settings.hands)
     random, health = Random(), Health(store)  # noqa: S311 - jitter
@@ -114,6 +126,7 @@ def build(settings: Settings) -> Service:
         disabled=routes.disabled,
         callback_url=_callback_url(settings),
         keys=_keys(routes),
+        inputs=inputs.held,
     )
     finisher = CheckedFinisher(objects, checker)
     endings = Endings(table, production.price, production.resendable, uuid7, random, health.is_closed)
@@ -154,7 +167,7 @@ def build(settings: Settings) -> Service:
             Loop("forgotten-turns", upkeep.announce_forgotten, idle=FORGOTTEN_EVERY_S),
             Loop("staged-sweep", upkeep.sweep, idle=SWEEP_EVERY_S),
         ],
-        resources=[_Hands(leases, production, providers, checker, objects)],
+        resources=[_Hands(leases, production, providers, checker, objects, storage, foreign)],
         resource_seconds=max(settings.drain_seconds / 5, settings.lease_seconds),
     )
 

@@ -11,7 +11,7 @@ from schemas.parts import Billing, ErrorCode, Kind, PreparedItem, Stage
 from schemas.parts import Route as Wish
 
 RETRYABLE = frozenset({ErrorCode.RATE_LIMIT, ErrorCode.TEMPORARY, ErrorCode.TIMEOUT})
-NEVER_BY_WAITING = frozenset({ErrorCode.AUTH_ERROR, ErrorCode.QUOTA_EXCEEDED})
+NEVER_BY_WAITING = frozenset({ErrorCode.AUTH_ERROR, ErrorCode.QUOTA_EXCEEDED, ErrorCode.INVALID_REQUEST})
 QUEUE_WAIT_S = 5.0
 LONGEST_HOLD_S = 300.0
 """A provider may name any moment; no deadline runs while an item waits for it."""
@@ -20,7 +20,7 @@ REMAKES = 1
 
 NO_BILL = Billing(state="none")
 
-Scope = Literal["request", "account", "model", "queue", "replica"]
+Scope = Literal["request", "account", "model", "queue", "replica", "inputs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +155,10 @@ class Failure:
 
     `unknown`: nobody can say whether the provider took the job. `retry_after` is in seconds (R63). `scope` says what it
     is about: with `model` another provider may still serve the request, with `queue` there are too many jobs of ours,
-    with `replica` this process cannot ask the provider and another one may.
+    with `replica` this process cannot ask the provider and another one may, with `inputs` what it builds on cannot be
+    read for now.
     `paid_for`: the provider has the result, so that nobody is paid for another one (R79). `unsent`: its breaker was
-    open, and nothing was asked.
+    open, or it was not got so far, and nothing was asked.
     """
 
     code: ErrorCode
@@ -257,7 +258,7 @@ def after(failure: Failure, standing: Standing, table: RouteTable, random: Rando
 
 def _not_now(failure: Failure, standing: Standing, table: RouteTable, random: Random) -> Next:
     """Behind an open breaker somebody else may be asked at once; what passes by itself is waited for."""
-    elsewhere = failure.unsent and failure.scope != "replica"
+    elsewhere = failure.unsent and failure.scope not in {"replica", "inputs"}
     other = _fallback(failure, standing, table, billed=False) if elsewhere else End()
     if not isinstance(other, End) or failure.code in NEVER_BY_WAITING:
         return other

@@ -26,6 +26,14 @@ class Settings(ServiceSettings):
         validation_alias=AliasChoices("BACKLOT_OBJECTS_DIR", "objects_dir"),
         description="folder of the object store, shared with storage-service",
     )
+    storage_service_url: AnyHttpUrl = Field(
+        validation_alias=AliasChoices("STORAGE_SERVICE_URL", "storage_service_url"),
+        description="internal address of storage-service",
+    )
+    input_hosts: str = Field(
+        default="*",
+        description="hosts that clients may name in addresses of inputs, with commas between; * is every public one",
+    )
     sandbox_dir: Path = Field(description="folder of the sandbox provider's own bill, outside our databases")
     sandbox_latency_seconds: float = Field(default=0.0, ge=0, description="how long the sandbox takes to answer")
     sandbox_instant: bool = Field(
@@ -65,3 +73,8 @@ class Settings(ServiceSettings):
     def only(self) -> frozenset[str]:
         """The names in `providers`."""
         return frozenset(name.strip() for name in self.providers.split(",") if name.strip())
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names in `input_hosts`."""
+        return tuple(name.strip().lower() for name in self.input_hosts.split(",") if name.strip())

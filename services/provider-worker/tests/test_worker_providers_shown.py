@@ -68,6 +68,7 @@ def environment(folder: Path, **more: str) -> Mapping[str, str]:
     return {
         "PROVIDER_WORKER_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
         "PROVIDER_WORKER_SANDBOX_DIR": str(folder / "sandbox"),
+        "STORAGE_SERVICE_URL": "http://127.0.0.1:9",
         "PROVIDER_WORKER_ROUTES_FILE": str(folder / "routes.yaml"),
         "PROVIDER_WORKER_INTERNAL_PORT": "1",
         "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",

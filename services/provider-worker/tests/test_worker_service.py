@@ -38,6 +38,7 @@ def environment_of(database_url: str, folder: Path, kafka: str, port: int) -> di
         "PROVIDER_WORKER_DATABASE_URL": database_url,
         "PROVIDER_WORKER_INTERNAL_PORT": str(port),
         "PROVIDER_WORKER_SANDBOX_DIR": str(folder / "sandbox"),
+        "STORAGE_SERVICE_URL": "http://127.0.0.1:9",
         "KAFKA_BOOTSTRAP_SERVERS": kafka,
         "BACKLOT_SECRET": SECRET,
         "BACKLOT_OBJECTS_DIR": str(folder / "objects"),

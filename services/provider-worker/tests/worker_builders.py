@@ -43,6 +43,7 @@ from provider_worker.engine.endings import Endings
 from provider_worker.engine.fetching import Fetching
 from provider_worker.engine.gate import StoreGate
 from provider_worker.engine.health import Health
+from provider_worker.engine.inputs import Held, nothing_held
 from provider_worker.engine.leases import Leases
 from provider_worker.engine.production import CallbackUrl, Production
 from provider_worker.engine.upkeep import Upkeep
@@ -281,6 +282,7 @@ def worker(
     lease_s: float = 30.0,
     callback_url: CallbackUrl = lambda task: None,
     keys: Sequence[str] = (),
+    inputs: Held = nothing_held,
 ) -> Worker:
     by_name: dict[str, ProviderAdapter] = {painter.name: painter for painter in painters or (Painter(),)}
     routes = routes or table(*(Use(name, "paint-1") for name in by_name))
@@ -305,6 +307,7 @@ def worker(
         is_taken=store.is_taken,
         callback_url=callback_url,
         keys=keys,
+        inputs=inputs,
     )
     finisher = Believing()
     finisher.objects = objects

@@ -6,6 +6,7 @@ unknown.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,12 +25,14 @@ from provider_worker.adapters.interface import (
     ProviderError,
     Status,
 )
+from provider_worker.adapters.pictures import MOST_TOKENS, pictures_of, told_by_hash, words_of
 from provider_worker.adapters.reading import member, members, text, whole
 from provider_worker.adapters.sizes import Native, nearest
 from provider_worker.adapters.wire import shown
 
 LONGEST_PROMPT = 20_000
 KINDS = (MediaKind.IMAGE, MediaKind.TEXTURE, MediaKind.ENVIRONMENT_MAP)
+OPS = (Op.TEXT_TO_IMAGE, Op.EDIT_IMAGE)
 FORMATS = ("png", "jpeg", "webp")
 
 _Sizes = Mapping[tuple[int, int], Mapping[str, str]]
@@ -89,20 +92,23 @@ class GeminiImage(HttpAdapter):
 
     def capabilities(self) -> Sequence[Capability]:
         return [
-            Capability(kind=kind, op=Op.TEXT_TO_IMAGE, mode="sync", sizes=list(self._sizes), formats=FORMATS)
+            Capability(kind=kind, op=op, mode="sync", sizes=list(self._sizes), formats=FORMATS)
             for kind in KINDS
+            for op in OPS
         ]
 
     def estimate(self, req: GenerationRequest) -> Cost:
         # A token is at least a byte.
-        prompt = self._config.prices.of_tokens(len(req.prompt.encode()), 0, model=self._config.model) or 0
-        return self._usd(self._price(self._native(req)) + prompt, "estimated", image=1)
+        tokens = len(words_of(req).encode()) + MOST_TOKENS * len(req.inputs)
+        read = self._config.prices.of_tokens(tokens, 0, model=self._config.model) or 0
+        return self._usd(self._price(self._native(req)) + read, "estimated", image=1)
 
     def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
-        self._check_text(req, Op.TEXT_TO_IMAGE, KINDS, LONGEST_PROMPT)
-        native = self._native(req)
+        """Pictures stand in it by their hash: what is sent of them is in the request."""
+        self._check_text(req, req.op if req.op in OPS else Op.TEXT_TO_IMAGE, KINDS, LONGEST_PROMPT)
+        native, pictures = self._native(req), pictures_of(req)
         return {
-            "contents": [{"role": "user", "parts": [{"text": req.prompt}]}],
+            "contents": _contents(req, [{"sha256": told_by_hash(found)} for found in pictures]),
             "generationConfig": {
                 "responseModalities": ["IMAGE"],
                 "imageConfig": dict(self._sizes[native.width, native.height]),
@@ -110,9 +116,9 @@ class GeminiImage(HttpAdapter):
         }
 
     async def submit(self, req: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
-        answer = await self._wire.submit(
-            "POST", f"/v1beta/models/{self._config.model}:generateContent", json=dict(plan)
-        )
+        pictures = [{"data": base64.b64encode(found.data or b"").decode()} for found in pictures_of(req)]
+        path = f"/v1beta/models/{self._config.model}:generateContent"
+        answer = await self._wire.submit("POST", path, json={**plan, "contents": _contents(req, pictures)})
         if not answer.ok:
             raise google_error(answer)
         body = answer.json()
@@ -154,6 +160,13 @@ class GeminiImage(HttpAdapter):
         error = self._no_media(f"answered without a picture ({reason or 'no reason given'})")
         error.provider_code = reason
         return error
+
+
+def _contents(req: GenerationRequest, pictures: Sequence[Mapping[str, str]]) -> list[Mapping[str, Any]]:
+    """The words, and each picture as `pictures` has it."""
+    given = zip(pictures_of(req), pictures, strict=True)
+    parts = [{"inlineData": {"mimeType": found.mime, **shown}} for found, shown in given]
+    return [{"role": "user", "parts": [{"text": words_of(req)}, *parts]}]
 
 
 def _first(body: Any) -> Mapping[str, Any]:

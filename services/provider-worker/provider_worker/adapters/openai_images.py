@@ -22,6 +22,7 @@ from provider_worker.adapters.interface import (
     ProviderError,
     Status,
 )
+from provider_worker.adapters.pictures import MOST_TOKENS, mask_of, pictures_of, told_by_hash, words_of
 from provider_worker.adapters.reading import member, members, text, whole
 from provider_worker.adapters.sizes import nearest
 from provider_worker.adapters.wire import Answer, shown, status_error
@@ -29,9 +30,11 @@ from provider_worker.adapters.wire import Answer, shown, status_error
 LONGEST_PROMPT = 32_000
 FORMATS = ("png", "jpeg", "webp")
 KINDS = (MediaKind.IMAGE, MediaKind.TEXTURE)
+OPS = (Op.TEXT_TO_IMAGE, Op.EDIT_IMAGE, Op.INPAINT)
 
 _FIXED = ((1024, 1024), (1536, 1024), (1024, 1536))
 _FREE = {"multiple": 16, "max_edge": 3840, "min_px": 655_360, "max_px": 8_294_400, "max_ratio": 3}
+_PICTURES, _MASK = "image", "mask"
 _MEGAPIXEL = 1024 * 1024
 _POLICY = {"moderation_blocked", "content_policy_violation"}
 _NO_MONEY = ("insufficient_quota", "billing_")
@@ -45,7 +48,10 @@ class Options(HttpOptions):
 
 
 class OpenAIImages(HttpAdapter):
-    """`POST /images/generations`. It knows neither a reference of ours nor a list: a lost answer stays unknown."""
+    """`POST /images/generations`, or `/images/edits` of pictures.
+
+    It knows neither a reference of ours nor a list: a lost answer stays unknown.
+    """
 
     def __init__(self, config: ProviderConfig) -> None:
         super().__init__(config, config.account("Authorization", "Bearer ", read_s=None))
@@ -56,43 +62,52 @@ class OpenAIImages(HttpAdapter):
         return [
             Capability(
                 kind=kind,
-                op=Op.TEXT_TO_IMAGE,
+                op=op,
                 mode="sync",
                 sizes=None if self._free_sizes else _FIXED,
                 size_rule=_FREE if self._free_sizes else {},
                 formats=FORMATS,
             )
             for kind in KINDS
+            for op in OPS
         ]
 
     def estimate(self, req: GenerationRequest) -> Cost:
-        """The price of an image of this quality for each megapixel that was begun, and of the prompt's tokens."""
+        """The price of an image of this quality for each megapixel that was begun, and of the tokens that are read."""
         plan = self.plan(req)
         width, height = map(int, plan["size"].split("x"))
         megapixels = -(-width * height // _MEGAPIXEL)
         # A token is at least a byte.
-        prompt = self._config.prices.of_tokens(len(req.prompt.encode()), 0, **self._facts(plan)) or 0
-        micros = self._config.prices.of("image", **self._facts(plan)) * megapixels + prompt
+        tokens = len(plan["prompt"].encode()) + MOST_TOKENS * len(req.inputs)
+        read = self._config.prices.of_tokens(tokens, 0, **self._facts(plan)) or 0
+        micros = self._config.prices.of("image", **self._facts(plan)) * megapixels + read
         return self._usd(micros, "estimated", image=1)
 
     def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
-        self._check_text(req, Op.TEXT_TO_IMAGE, KINDS, LONGEST_PROMPT, FORMATS)
+        """Pictures stand in it by their hash: what is sent of them is in the request."""
+        self._check_text(req, req.op if req.op in OPS else Op.TEXT_TO_IMAGE, KINDS, LONGEST_PROMPT, FORMATS)
+        pictures, mask = pictures_of(req), mask_of(req)
         native = self._nearest(req, _FREE) if self._free_sizes else nearest(req.width, req.height, _FIXED)
         return {
             "model": self._config.model,
-            "prompt": req.prompt,
+            "prompt": words_of(req),
             "n": 1,
             "size": f"{native.width}x{native.height}",
             "quality": self._options.quality,
             "background": self._options.background,
             "output_format": req.format,
             "safety_identifier": pseudonym(req.tenant_id),
+            **({_PICTURES: [told_by_hash(found) for found in pictures]} if pictures else {}),
+            **({_MASK: told_by_hash(mask)} if mask else {}),
         }
 
     async def submit(self, req: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
-        answer = await self._wire.submit(
-            "POST", "/images/generations", json=dict(plan), headers={"X-Client-Request-Id": req.request_id}
-        )
+        headers = {"X-Client-Request-Id": req.request_id}
+        if _PICTURES not in plan:
+            answer = await self._wire.submit("POST", "/images/generations", json=dict(plan), headers=headers)
+        else:
+            fields = {name: str(value) for name, value in plan.items() if name not in {_PICTURES, _MASK}}
+            answer = await self._wire.submit("POST", "/images/edits", data=fields, files=_files(req), headers=headers)
         if not answer.ok:
             raise _refusal(answer)
         body, external_id = answer.json(), answer.headers.get("x-request-id", "")
@@ -117,6 +132,15 @@ class OpenAIImages(HttpAdapter):
 
     def _facts(self, plan: Mapping[str, Any]) -> dict[str, str]:
         return {"model": plan["model"], "quality": plan["quality"]}
+
+
+def _files(req: GenerationRequest) -> list[tuple[str, tuple[str, bytes, str]]]:
+    given = [("image[]", found) for found in pictures_of(req)]
+    given += [("mask", mask)] if (mask := mask_of(req)) else []
+    return [
+        (field, (f"{number}.{found.mime.partition('/')[2]}", found.data or b"", found.mime))
+        for number, (field, found) in enumerate(given)
+    ]
 
 
 def _refusal(answer: Answer) -> ProviderError:

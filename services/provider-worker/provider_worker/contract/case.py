@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any, Protocol
 
+from PIL import Image
 from pydantic import SecretStr
 
 from provider_worker.adapters.config import Price, Prices, ProviderConfig
-from provider_worker.adapters.interface import MediaKind, Op, ProviderAdapter
+from provider_worker.adapters.interface import InputMedia, MediaKind, Op, ProviderAdapter
+from schemas.parts import InputRole
 
 KEY = "sim-"
 IMAGE = {"kind": MediaKind.IMAGE, "op": Op.TEXT_TO_IMAGE, "width": 1280, "height": 720, "format": "png"}
@@ -25,6 +28,19 @@ VIDEO = {
     "duration_s": 3.5,
 }
 SONG = {**MUSIC, "duration_s": 60.0}
+
+
+def picture(role: InputRole, size: tuple[int, int] = (64, 64)) -> InputMedia:
+    """A real one, to make something of."""
+    file = BytesIO()
+    Image.new("RGBA", size, (200, 80, 20, 255)).save(file, "png")
+    return InputMedia(role, "image/png", file.getvalue())
+
+
+EDIT = {**IMAGE, "op": Op.EDIT_IMAGE, "inputs": (picture("reference"), picture("style"))}
+INPAINT = {**IMAGE, "op": Op.INPAINT, "inputs": (picture("reference"), picture("mask"))}
+OF_A_FRAME = {**VIDEO, "op": Op.IMAGE_TO_VIDEO, "inputs": (picture("first_frame"),)}
+OF_A_PICTURE = {**MODEL, "op": Op.IMAGE_TO_3D, "inputs": (picture("reference"),)}
 
 
 class Place(Protocol):

@@ -16,6 +16,7 @@ from provider_worker.engine.asking import asked, request_of
 from provider_worker.engine.discretion import Discretion
 from provider_worker.engine.failures import billing_of, failure_of, refusal, spent
 from provider_worker.engine.fetching import Delivery, Fetching
+from provider_worker.engine.inputs import Held, InputRefused, InputsAway, nothing_held
 from provider_worker.engine.submission import AtWork, Intend, IsTaken, Submission, late
 from provider_worker.routing import Failure, RouteTable, Use
 from provider_worker.tasks import LEFT_TO_OTHERS, Reference, Task
@@ -39,7 +40,7 @@ class Undelivered(Enum):
 class Production:
     """Calls providers and stages what they make. `disabled` says of providers that cannot be used why not.
 
-    `keys` are those of the providers: their words are passed on without them.
+    `keys` are those of the providers: their words are passed on without them. `inputs` reads what items build on.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Production:
         disabled: Mapping[str, str] | None = None,
         callback_url: CallbackUrl = lambda task: None,
         keys: Collection[str] = (),
+        inputs: Held = nothing_held,
     ) -> None:
         self._providers = providers
         self._disabled = disabled or {}
@@ -64,6 +66,7 @@ class Production:
         self._is_taken = is_taken
         self._callback_url = callback_url
         self._discretion = Discretion(keys)
+        self._inputs = inputs
         self._calling: set[int] = set()
 
     def calling(self) -> Collection[int]:
@@ -75,8 +78,8 @@ class Production:
         adapter = self._providers.get(use.provider)
         if adapter is None:
             return self._disabled.get(use.provider, "there is no such provider")
-        request = asked(item, use.model, "", "0")
         try:
+            request = asked(item, use.model, "", "0")
             adapter.plan(request)
             return adapter.estimate(request).amount_micros
         except ProviderError as error:
@@ -115,8 +118,8 @@ class Production:
         try:
             async with asyncio.timeout(task.time_left):
                 found = await submission.look()
-        except ProviderError as error:
-            return failure_of(error, spent(submission.reference.spent_micros))
+        except (ProviderError, InputsAway, InputRefused) as error:
+            return _not_taken(error, submission.reference.spent_micros)
         except TimeoutError:
             return await self._given_up(submission)
         if isinstance(found, AtWork):
@@ -169,6 +172,9 @@ class Production:
     async def _given_up(self, submission: Submission) -> Delivery | Failure:
         """A job past its deadline may have finished: it is looked at once more, and stopped where it has not."""
         task = submission.task
+        if task.item.inputs and not task.resuming and not submission.sent:
+            message = "what it builds on could not be read in time"
+            return Failure(ErrorCode.INVALID_REQUEST, message, unsent=True)
         timed_out = late(task, submission.adapter.name, submission.route.timeout_of(submission.adapter.name))
         try:
             found = await self._looked_up(submission)
@@ -220,11 +226,23 @@ class Production:
             is_taken=self._is_taken,
             calling=self._calling,
             reference=task.external or Reference(None),
+            inputs=self._inputs,
         )
 
     def _gone(self, task: Task) -> str:
         name = task.offer.provider
         return f"the provider {name} is disabled: {self._disabled.get(name, 'it is no longer configured')}"
+
+
+def _not_taken(error: ProviderError | InputsAway | InputRefused, spent_micros: int) -> Failure:
+    """What cannot be read now is waited for, what cannot be built on ends the item; neither speaks of the provider."""
+    match error:
+        case InputsAway():
+            return Failure(ErrorCode.TEMPORARY, str(error), unsent=True, scope="inputs")
+        case InputRefused():
+            return Failure(ErrorCode.INVALID_REQUEST, str(error), unsent=True)
+        case ProviderError():
+            return failure_of(error, spent(spent_micros))
 
 
 def _can_find(adapter: ProviderAdapter) -> bool:

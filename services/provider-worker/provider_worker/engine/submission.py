@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
@@ -16,6 +16,7 @@ from chassis.telemetry import get_logger
 from provider_worker.adapters.interface import ErrorCode as ProviderCode
 from provider_worker.adapters.interface import (
     GenerationRequest,
+    InputMedia,
     JobRef,
     Outcome,
     ProviderAdapter,
@@ -23,6 +24,7 @@ from provider_worker.adapters.interface import (
     Status,
 )
 from provider_worker.engine.failures import PENDING, billing_of, failure_of, spent
+from provider_worker.engine.inputs import Held, InputsAway
 from provider_worker.engine.ports import LeaseLost
 from provider_worker.routing import QUEUE_WAIT_S, RETRYABLE, Failure, KindRoute, RetryPolicy
 from provider_worker.tasks import Reference, Task, cancel_code
@@ -36,7 +38,8 @@ MOST_UNTOLD = 5
 STOP_S = 10.0
 
 Intend = Callable[[Reference], Awaitable[bool]]
-"""Writes down that another phase is about to be submitted; False where it may not be sent now."""
+"""Writes down that another phase is about to be submitted, or the first with what it builds on; False where it may not
+be sent now."""
 
 
 IsTaken = Callable[[str, str, UUID], Awaitable[bool]]
@@ -53,7 +56,10 @@ class AtWork:
 
 @dataclass(slots=True)
 class Submission:
-    """A claimed task at its provider. `reference` is what is known of the job, and changes as more is."""
+    """A claimed task at its provider. `reference` is what is known of the job, and changes as more is.
+
+    `inputs` reads what it builds on. `sent`: it was submitted just now.
+    """
 
     task: Task
     adapter: ProviderAdapter
@@ -68,9 +74,11 @@ class Submission:
     is_taken: IsTaken
     calling: set[int]
     reference: Reference
+    inputs: Held
+    sent: bool = False
 
     async def look(self) -> Status | AtWork | Failure:
-        """A final status, or where the job stands. Raises `ProviderError` and `LeaseLost`.
+        """A final status, or where the job stands. Raises `ProviderError`, `LeaseLost`, and as `Held` does.
 
         `still_ours` is asked right before anything is sent: a process that slept past its lease must not call.
         """
@@ -127,24 +135,38 @@ class Submission:
         if self.task.cancelled is not None:
             billing = spent(self.reference.spent_micros)
             return Failure(cancel_code(self.task.cancelled), "nothing had been sent", billing=billing)
+        if self.reference.plan is None and self.task.item.inputs:
+            async with self.inputs(self.task) as media:
+                return await self._submit_with(media)
+        return await self._send(self.request, self.reference.plan or self.adapter.plan(self.request))
+
+    async def _submit_with(self, media: Sequence[InputMedia]) -> Status | AtWork:
+        """Reading them took its time: what was claimed for it says nothing yet, and is said by another intent."""
+        request = replace(self.request, inputs=media)
+        plan = self.adapter.plan(request)
+        if self.task.external is None and not await self.intend(Reference(None)):
+            raise InputsAway("the job was stopped before anything was sent")
+        return await self._send(request, plan)
+
+    async def _send(self, request: GenerationRequest, plan: Mapping[str, Any]) -> Status | AtWork:
         if not self.still_ours(self.task):
             raise LeaseLost
-        plan = self.reference.plan or self.adapter.plan(self.request)
+        self.sent = True
         crash.point("worker.before_submit")
-        answer = await self._called(plan)
+        answer = await self._called(request, plan)
         crash.point("worker.after_submit")
         if isinstance(answer, Status):
             return answer
         self.reference = replace(self.reference, external_id=answer.external_id, data=answer.data)
         return AtWork(self.reference, self._pause())
 
-    async def _called(self, plan: Mapping[str, Any]) -> JobRef | Status:
+    async def _called(self, request: GenerationRequest, plan: Mapping[str, Any]) -> JobRef | Status:
         """`calling` has the ids of tasks whose answer comes once: nobody could take such a call up."""
         if any(found.idempotency != "none" for found in self.adapter.capabilities()):
-            return await self.adapter.submit(self.request, plan)
+            return await self.adapter.submit(request, plan)
         self.calling.add(self.task.id)
         try:
-            return await self.adapter.submit(self.request, plan)
+            return await self.adapter.submit(request, plan)
         finally:
             self.calling.discard(self.task.id)
 

@@ -53,11 +53,12 @@ def tasks_of(rows: Sequence[Row[Any]]) -> list[Task]:
 
 
 def task_of(row: Row[Any], job: Job) -> Task:
+    item, external = PreparedItem.model_validate_json(row.spec), reference_of(row.external)
     return Task(
         id=row.id,
         epoch=row.epoch,
         job=job,
-        item=PreparedItem.model_validate_json(row.spec),
+        item=item,
         attempt=row.attempt,
         attempt_id=row.attempt_id,
         offer=Offer(row.provider, row.model, row.price_micros),
@@ -69,9 +70,10 @@ def task_of(row: Row[Any], job: Job) -> Task:
         remakes=row.remakes,
         tried=frozenset(row.tried),
         time_left=float(row.time_left),
-        resuming=row.resuming,
+        # What builds on inputs is sent after another intent: without it, whoever held the lease was still reading them.
+        resuming=row.resuming and not (item.inputs and external is None),
         cancelled=row.cancel_reason,
-        external=reference_of(row.external),
+        external=external,
         staged=staged_of(row.staged),
     )
 

@@ -142,7 +142,9 @@ def _answer(step: Step, held: dict[int, str | None]) -> Written:
 
 
 async def _token(conn: AsyncConnection, step: Intend, accounts: Mapping[str, Account]) -> Written:
-    """Another phase is another call on the account."""
+    """Another phase is another call on the account; that of the first was taken with its claim."""
+    if step.reference.phase == 1:
+        return Written.APPLIED
     taken = await account_store.take_one(conn, step.task.offer.provider, accounts)
     return Written.APPLIED if taken else Written.TOO_EARLY
 
