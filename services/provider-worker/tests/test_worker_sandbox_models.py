@@ -56,13 +56,35 @@ def test_every_triangle_is_seen_from_the_side_its_normals_point_to(thing: Thing)
 
 
 @every_thing
-def test_normals_have_the_length_of_one_and_all_numbers_are_numbers(thing: Thing) -> None:
+def test_directions_have_the_length_of_one_and_all_numbers_are_numbers(thing: Thing) -> None:
     for most in (100, 30_000):
         for mesh in built(brief(4, most), thing)[1]:
-            assert np.abs(np.linalg.norm(mesh.normals, axis=1) - 1).max() < 1e-4
+            tangents = mesh.tangents[:, :3]
+            for directions in (mesh.normals, tangents):
+                assert np.abs(np.linalg.norm(directions, axis=1) - 1).max() < 1e-4
+            assert np.abs((tangents * mesh.normals).sum(axis=1)).max() < 1e-3
             for values in (mesh.positions, mesh.places):
                 assert np.isfinite(values).all()
             assert mesh.triangles.max() < len(mesh.positions)
+
+
+@every_thing
+def test_a_tangent_points_to_where_the_skin_goes_to_the_right(thing: Thing) -> None:
+    """And the fourth number of it says where the skin's upper end is: normal maps would be lit from below."""
+    for mesh in built(brief(3, 20_000), thing)[1]:
+        at, place = (values[mesh.triangles].astype(np.float64) for values in (mesh.positions, mesh.places))
+        (first, second), (across, down) = (
+            (at[:, 1] - at[:, 0], at[:, 2] - at[:, 0]),
+            np.moveaxis(np.stack([place[:, 1] - place[:, 0], place[:, 2] - place[:, 0]]), -1, 0),
+        )
+        area = (across[0] * down[1] - across[1] * down[0])[:, None]
+        seen = (np.abs(area) > 1e-9)[:, 0]
+        right = ((first * down[1][:, None] - second * down[0][:, None]) / np.where(area == 0, 1, area))[seen]
+        below = ((second * across[0][:, None] - first * across[1][:, None]) / np.where(area == 0, 1, area))[seen]
+        tangents, normals = mesh.tangents[mesh.triangles[seen, 0]], mesh.normals[mesh.triangles[seen, 0]]
+        upper = np.cross(normals, tangents[:, :3]) * tangents[:, 3:]
+        assert ((right * tangents[:, :3]).sum(axis=1) > 0).mean() > 0.97
+        assert ((below * upper).sum(axis=1) < 0).mean() > 0.97
 
 
 def volume(meshes: list[Mesh]) -> float:

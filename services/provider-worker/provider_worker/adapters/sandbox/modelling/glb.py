@@ -94,6 +94,7 @@ def _primitive(document: gltf.GLTF2, blob: _Blob, mesh: Mesh, material: int) -> 
     attributes = gltf.Attributes(
         POSITION=accessor(mesh.positions, gltf.VEC3, gltf.FLOAT, gltf.ARRAY_BUFFER, bounded=True),
         NORMAL=accessor(mesh.normals, gltf.VEC3, gltf.FLOAT, gltf.ARRAY_BUFFER),
+        TANGENT=accessor(mesh.tangents, gltf.VEC4, gltf.FLOAT, gltf.ARRAY_BUFFER),
         TEXCOORD_0=accessor(mesh.places, gltf.VEC2, gltf.FLOAT, gltf.ARRAY_BUFFER),
     )
     indices = accessor(
@@ -125,6 +126,7 @@ def _joined(meshes: Sequence[Mesh]) -> Mesh:
     return Mesh(
         np.concatenate([mesh.positions for mesh in meshes]),
         np.concatenate([mesh.normals for mesh in meshes]),
+        np.concatenate([mesh.tangents for mesh in meshes]),
         np.concatenate([mesh.places for mesh in meshes]),
         np.concatenate([mesh.triangles + start for mesh, start in zip(meshes, starts, strict=True)]),
         meshes[0].skin,

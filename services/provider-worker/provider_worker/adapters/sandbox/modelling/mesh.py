@@ -23,10 +23,15 @@ FEWEST = 12
 @dataclass(frozen=True, slots=True)
 class Mesh:
     """Vertices with their normals and places on the skin, and triangles as their numbers, seen from outside
-    counter-clockwise."""
+    counter-clockwise.
+
+    A tangent points to where the skin goes to the right; its fourth number says on which side of it the skin's upper
+    end is, as glTF has it.
+    """
 
     positions: Array
     normals: Array
+    tangents: Array
     places: Array
     triangles: npt.NDArray[np.uint32]
     skin: Skin = 0
@@ -71,16 +76,19 @@ def _covered(part: Part, most: int) -> Mesh:
     places = np.stack(
         np.broadcast_arrays(u[None, :] * part.repeat[0], (1 - v[:, None]) * part.repeat[1]), axis=-1
     ).reshape(-1, 2)
+    along, normals = _directions(at, ring=part.ring)
     return Mesh(
         positions=at.reshape(-1, 3).astype(np.float32),
-        normals=_normals(at, ring=part.ring).reshape(-1, 3).astype(np.float32),
+        normals=normals.reshape(-1, 3).astype(np.float32),
+        tangents=_tangents(along.reshape(-1, 3), normals.reshape(-1, 3), -1),
         places=places.astype(np.float32),
         triangles=_triangles(around, up, ring=part.ring),
         skin=part.skin,
     )
 
 
-def _normals(at: Array, *, ring: bool) -> Array:
+def _directions(at: Array, *, ring: bool) -> tuple[Array, Array]:
+    """Around and outwards."""
     left, right = np.roll(at[:, :-1], 1, axis=1), np.roll(at[:, :-1], -1, axis=1)
     around = right - left
     around = np.concatenate([around, around[:, :1]], axis=1)
@@ -92,7 +100,17 @@ def _normals(at: Array, *, ring: bool) -> Array:
     found = np.cross(upward, around)
     if not ring:  # at its two ends a row is one point
         found[0], found[-1] = _unit(found[1]).mean(axis=0), _unit(found[-2]).mean(axis=0)
-    return _unit(found)
+        around[0], around[-1] = around[1], around[-2]
+    return around, _unit(found)
+
+
+def _tangents(along: Array, normals: Array, side: int) -> Array:
+    flat = along - normals * (along * normals).sum(axis=-1, keepdims=True)
+    # Any direction will do where the skin has none.
+    other = np.cross(normals, np.where(np.abs(normals[:, :1]) < 0.9, [1.0, 0, 0], [0, 1.0, 0]))
+    lost = np.linalg.norm(flat, axis=-1, keepdims=True) < 1e-9
+    found = np.concatenate([_unit(np.where(lost, other, flat)), np.full((len(along), 1), side)], axis=1)
+    return found.astype(np.float32)
 
 
 def _unit(vectors: Array) -> Array:
@@ -115,7 +133,7 @@ def _triangles(around: int, up: int, *, ring: bool) -> npt.NDArray[np.uint32]:
 
 def faces(outlines: Sequence[Array], skin: Skin = 0, scale: float = 1.0) -> Mesh:
     """Flat faces with sharp edges, each given by its corners, seen from outside counter-clockwise."""
-    positions, normals, places, triangles = [], [], [], []
+    positions, normals, sides, places, triangles = [], [], [], [], []
     start = 0
     for corners in outlines:
         normal = _unit(np.cross(corners[1] - corners[0], corners[2] - corners[0]))
@@ -123,6 +141,7 @@ def faces(outlines: Sequence[Array], skin: Skin = 0, scale: float = 1.0) -> Mesh
         upward = np.cross(normal, side)
         positions.append(corners)
         normals.append(np.broadcast_to(normal, corners.shape))
+        sides.append(np.broadcast_to(side, corners.shape))
         places.append(np.stack([corners @ side, -(corners @ upward)], axis=-1) * scale)
         count = len(corners)
         triangles += [(start, start + number, start + number + 1) for number in range(1, count - 1)]
@@ -130,6 +149,7 @@ def faces(outlines: Sequence[Array], skin: Skin = 0, scale: float = 1.0) -> Mesh
     return Mesh(
         np.concatenate(positions).astype(np.float32),
         np.concatenate(normals).astype(np.float32),
+        _tangents(np.concatenate(sides), np.concatenate(normals), 1),
         np.concatenate(places).astype(np.float32),
         np.array(triangles, dtype=np.uint32),
         skin,

@@ -106,7 +106,7 @@ def creature(random: Random, most: int) -> list[Mesh]:
         Part(blob((0, top, 0), (high * 0.95, high, long), square=square), 5, 1.6, (3, 2)),
         Part(blob(face, (head, head * 0.92, head), square=square), 3.5, 1.6, (2, 1.4)),
         Part(blob((0, face[1] - head * 0.22, face[2] + head * 0.85), (head * 0.45, head * 0.34, head * 0.4)), 1.2),
-        *(_leg(side * high * 0.6, end * long * 0.58, legs) for end in (1, -1) for side in (1, -1)),
+        *(_leg(side * high * 0.55, end * long * 0.55, legs + high * 0.5) for end in (1, -1) for side in (1, -1)),
         *(_ear(face, head, side, random.choice([0.35, 0.55, 0.9])) for side in (1, -1)),
     ]
     swing, rise = random.uniform(-0.5, 0.5), random.uniform(0.2, 0.8)
@@ -122,7 +122,7 @@ def creature(random: Random, most: int) -> list[Mesh]:
 
 
 def _leg(x: float, z: float, length: float) -> Part:
-    return Part(blob((x, length * 0.52, z), (0.13, length * 0.52, 0.14), square=0.85), 1.0, 1.0, (1, 1))
+    return Part(blob((x, length / 2, z), (0.13, length / 2, 0.14), square=0.85), 1.0, 1.0, (1, 1))
 
 
 def _ear(face: Point, head: float, side: int, length: float) -> Part:
