@@ -185,11 +185,11 @@ def _prepared(canvas: Canvas, picture: Picture, box: Box, side: Side) -> Rgb:
     dark, light = canvas.palette.deep, canvas.palette.paper
     choices = []
     for ink, veil, hardest, bias in ((light, dark, 97, 0.0), (dark, light, 3, 0.3)):
-        strength = _needed(float(luminance(ink)), float(luminance(veil)), float(np.percentile(ground, hardest)))
+        strength = veil_needed(float(luminance(ink)), float(luminance(veil)), float(np.percentile(ground, hardest)))
         choices.append((strength + (bias if strength else 0.0), strength, ink, veil))
     _, strength, ink, veil = min(choices)
     if strength > 0:
-        pasted(picture, veil, canvas.soft_mask(_veil(canvas, box, side) * strength))
+        pasted(picture, veil, canvas.soft_mask(veil_shape(canvas, box, side) * strength))
     return ink
 
 
@@ -201,8 +201,8 @@ def _ground(picture: Picture, box: Box) -> Array:
     return luminance(np.asarray(small)).ravel()
 
 
-def _needed(ink: float, veil: float, hardest: float) -> float:
-    """How much veil brings the hardest spot to a readable contrast, 0 to 0.94."""
+def veil_needed(ink: float, veil: float, hardest: float) -> float:
+    """How much veil (0 to 0.94) brings the hardest spot to a readable contrast."""
     for step in range(0, 93, 4):
         share = step / 100
         veiled = (hardest ** (1 / 2.2) * (1 - share) + veil ** (1 / 2.2) * share) ** 2.2
@@ -211,7 +211,7 @@ def _needed(ink: float, veil: float, hardest: float) -> float:
     return 0.94
 
 
-def _veil(canvas: Canvas, box: Box, side: Side) -> Array:
+def veil_shape(canvas: Canvas, box: Box, side: Side) -> Array:
     """1 from the side of the picture to the end of the words, then fading out."""
     x, y = canvas.grid()
     _, top, right, bottom = (value / canvas.short for value in box)

@@ -68,7 +68,7 @@ def composed(brief: Brief, scene: Scene | None = None) -> Picture:
     random = Random(f"{brief.seed}")  # noqa: S311 - chance in a picture needs no secrecy
     palette = palette_of(brief.palette, random)
     chosen = random.choice(_SCENES)
-    focus, place = _arranged(brief, random)
+    focus, place = arranged(brief, random)
     block = fitted(spoken(brief.headline), place)
     words = extent(block) if block else None
     shrink = max(1.0, math.sqrt(brief.width * brief.height / _FULL_DETAIL))
@@ -97,7 +97,7 @@ def _striped(picture: Picture, brand: Sequence[Rgb]) -> None:
         picture.paste(colour, (left, top, right, picture.height))
 
 
-def _arranged(brief: Brief, random: Random) -> tuple[Point, Place]:
+def arranged(brief: Brief, random: Random) -> tuple[Point, Place]:
     """Where the motif sits and where the words stand, as the shape of the picture wants it."""
     width, height = brief.width, brief.height
     ratio = width / height
