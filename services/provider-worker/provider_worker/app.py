@@ -22,9 +22,9 @@ from media import Checker
 from objects import FolderStore, StorageError
 from provider_worker import operating
 from provider_worker.adapters.config import CURRENCY, Price, ProviderConfig
-from provider_worker.adapters.interface import ProviderAdapter, ProviderError
+from provider_worker.adapters.interface import MediaKind, ProviderAdapter, ProviderError
 from provider_worker.adapters.registry import Make, maker_of
-from provider_worker.adapters.sandbox import BillError, SandboxProvider, SandboxSettings
+from provider_worker.adapters.sandbox import BillError, SandboxProvider, SandboxSettings, check_price
 from provider_worker.callbacks import callback_address
 from provider_worker.engine.attempts import Tools
 from provider_worker.engine.bills import Bills
@@ -212,7 +212,7 @@ def pools_of(table: RouteTable) -> list[Pool]:
 
 def _providers(routes: Routes, settings: Settings) -> dict[str, ProviderAdapter]:
     """An adapter for each usable provider; raises `StartError` with what is wrong about all of them."""
-    given: dict[str, Make] = {"sandbox": partial(_sandbox, settings)}
+    given: dict[str, Make] = {"sandbox": partial(_sandbox, settings, routes.table)}
     made, problems = {}, []
     for name, config in routes.configs.items():
         try:
@@ -233,12 +233,16 @@ def _misrouted(table: RouteTable, providers: Mapping[str, ProviderAdapter]) -> I
                 yield f"routes: the route for {kind.value} uses {name}, which makes {', '.join(sorted(kinds))}"
 
 
-def _sandbox(settings: Settings, config: ProviderConfig) -> ProviderAdapter:
+def _sandbox(settings: Settings, table: RouteTable, config: ProviderConfig) -> ProviderAdapter:
     try:
+        for kind in (
+            kind for kind, route in table.routes.items() if config.name in {use.provider for use in route.uses}
+        ):
+            check_price(MediaKind(kind.value), config.prices)
         return SandboxProvider(
             SandboxSettings(
                 folder=settings.sandbox_dir,
-                price_micros=config.prices.of("image"),
+                prices=config.prices,
                 latency_s=settings.sandbox_latency_seconds,
                 instant=settings.sandbox_instant,
             )

@@ -147,6 +147,16 @@ def test_a_route_that_uses_who_does_not_make_it_is_refused_at_start(environ: Map
     assert list(caught.value.problems) == ["routes: the route for texture uses eleven, which makes music, sfx"]
 
 
+def test_a_sandbox_without_a_price_for_what_is_asked_of_it_is_refused_at_start(environ: Mapping[str, str]) -> None:
+    path = Path(environ["PROVIDER_WORKER_ROUTES_FILE"])
+    path.write_text(ROUTES.replace("kind: music, use: [eleven]", "kind: music, use: [eleven, sandbox]"))
+    with pytest.raises(StartError) as caught:
+        build(read(Settings, environ))
+    assert list(caught.value.problems) == [
+        "routes: the provider sandbox: sandbox has no price for one minute (kind music)"
+    ]
+
+
 async def test_a_provider_that_is_closed_for_now_says_why_as_long_as_it_is() -> None:
     reasons: list[str | None] = [None, "the account has no money", None]
     facts = ProviderFacts("acme", "acme", "", {"video": 2}, why_closed=lambda: reasons.pop(0))

@@ -94,6 +94,18 @@ def test_what_has_no_price_is_not_bought(tmp_path: Path) -> None:
     assert caught.value.code is ErrorCode.INVALID_REQUEST
 
 
+@pytest.mark.parametrize("kind", Kind)
+def test_without_any_key_every_kind_comes_from_the_sandbox(kind: Kind) -> None:
+    routes = read_routes(environ={})
+    route = routes.table.routes[kind]
+    assert [use.provider for use in route.uses if use.provider not in routes.disabled] == ["sandbox"]
+
+
+def test_an_environment_map_comes_from_the_sandbox_whatever_keys_there_are() -> None:
+    routes = read_routes(environ=dict.fromkeys(EVERY_KEY, "k"))
+    assert [use.provider for use in routes.table.routes[Kind.ENVIRONMENT_MAP].uses] == ["sandbox"]
+
+
 OF_IMAGES = ["NANO_BANANA_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY", "FAL_KEY", "REPLICATE_API_TOKEN"]
 OF_SOUND = ["ELEVENLABS_API_KEY", "SUNO_API_KEY"]
 OF_MODELS = ["MESHY_API_KEY"]

@@ -23,6 +23,7 @@ from media import check_media
 from provider_worker.adapters.sandbox import read_bill
 from schemas.cloudevents import CloudEvent, decode, encode
 from schemas.events import BY_TYPE, CostReserved, GenerationCompleted, GenerationQuoted, GenerationStarted
+from schemas.parts import Kind
 from schemas.topics import GENERATIONS
 from stack.ports import free_ports
 from tests.worker_builders import PRICE, TENANT, TRACE, USER, envelope, item, prepared
@@ -149,11 +150,11 @@ async def test_prompts_become_pictures_on_the_real_kafka(
     assert (bill.count, bill.amount_micros, bill.duplicate_submits) == (2, 2 * PRICE, 0)
     known = {each["name"]: each for each in providers["items"]}
     assert (known["sandbox"]["kinds"], known["sandbox"]["enabled"], known["sandbox"]["health"]) == (
-        ["image"],
+        [kind.value for kind in Kind],
         True,
         "ok",
     )
-    assert known["sandbox"]["prices"] == [{"unit": "image", "usd": "0.04", "facts": {}}]
+    assert {"unit": "image", "usd": "0.04", "facts": {}} in known["sandbox"]["prices"]
     assert not known["openai"]["enabled"]
     assert known["openai"]["why_not"] == "PROVIDER_WORKER_PROVIDERS leaves it out"
     assert refused.status_code == 401

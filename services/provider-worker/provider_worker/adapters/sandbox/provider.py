@@ -1,4 +1,4 @@
-"""The provider that needs no account: it draws real pictures, and is paid for them on a bill of its own."""
+"""The provider that needs no account: it makes real media, and is paid for it on a bill of its own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from media import Children, ChildrenFailed
 from objects import Grouped
+from provider_worker.adapters.config import Prices
 from provider_worker.adapters.interface import (
     Artifact,
     Capability,
@@ -20,17 +21,16 @@ from provider_worker.adapters.interface import (
     GenerationRequest,
     JobRef,
     MediaKind,
-    Op,
     ProviderError,
     Status,
     WebhookEvent,
 )
 from provider_worker.adapters.sandbox import faults
-from provider_worker.adapters.sandbox.brief import FORMATS, LARGEST, SMALLEST, brief_of, planned, sha256_of
-from provider_worker.adapters.sandbox.drawing.picture import Brief, drawn
+from provider_worker.adapters.sandbox.brief import picture_of, planned, seed_in, sha256_of
 from provider_worker.adapters.sandbox.instant import stamped
+from provider_worker.adapters.sandbox.kinds import KINDS, PRICES, capabilities, cost
+from provider_worker.adapters.sandbox.making import made
 from provider_worker.adapters.sandbox.store import (
-    CURRENCY,
     Accepted,
     BillBook,
     BillError,
@@ -40,34 +40,32 @@ from provider_worker.adapters.sandbox.store import (
 )
 from provider_worker.adapters.signatures import unsigned
 
-PRICE_MICROS = 40_000
-
 _CHUNK = 256 << 10
-_DRAWING_TIMEOUT_S = 60.0
+_QUICK_S = 60.0
 _SMALL = 256 * 256
 _MOST_IN_A_GROUP = 512
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxSettings:
-    """`folder` keeps the bill. Each picture costs `price_micros` of a USD and is answered after `latency_s` seconds.
+    """`folder` keeps the bill. Everything costs what `prices` say and is answered after `latency_s` seconds.
 
     `instant` answers with small real pictures that cost next to nothing to make, for benches of the system around.
-    `processes` draw at the same time.
+    So many `processes` work at the same time, and as many again on what takes minutes: no picture waits for a film.
     """
 
     folder: Path
-    price_micros: int = PRICE_MICROS
+    prices: Prices = PRICES
     latency_s: float = 0.0
     instant: bool = False
     processes: int = 2
 
 
 class SandboxProvider:
-    """A `ProviderAdapter` that answers at once: every submit ends with a picture or an error.
+    """A `ProviderAdapter` that answers at once: every submit ends with the media or an error.
 
     A submit is on the bill, on the disk, before it is answered. Our reference is its idempotency key: a second submit
-    of one reference gives the same picture and is not paid again. Several processes may share the folder. Raises
+    of one reference gives the same bytes and is not paid again. Several processes may share the folder. Raises
     `BillError` when the folder cannot be used. Belongs to one event loop.
     """
 
@@ -79,24 +77,14 @@ class SandboxProvider:
         self._entering: Grouped[Submit, Accepted | None] = Grouped(
             self._book.enter, most=_MOST_IN_A_GROUP, name="sandbox-bill"
         )
-        self._drawing = Children(workers=settings.processes)
+        self._quick = Children(workers=settings.processes)
+        self._slow = Children(workers=settings.processes)
 
     def capabilities(self) -> Sequence[Capability]:
-        return (
-            Capability(
-                kind=MediaKind.IMAGE,
-                op=Op.TEXT_TO_IMAGE,
-                mode="sync",
-                sizes=None,
-                size_rule={"min_edge": SMALLEST, "max_edge": LARGEST},
-                formats=FORMATS,
-                supports=frozenset({"seed", "palette", "headline"}),
-                idempotency="client_ref",
-            ),
-        )
+        return capabilities()
 
     def estimate(self, req: GenerationRequest) -> Cost:
-        return Cost(self._settings.price_micros, CURRENCY, "estimated", {"image": 1})
+        return cost(req.kind, req.duration_s, self._settings.prices, "estimated")
 
     def plan(self, req: GenerationRequest) -> Mapping[str, Any]:
         return planned(req)
@@ -116,7 +104,7 @@ class SandboxProvider:
 
     async def _paid(self, plan: Mapping[str, Any], asked: faults.Faults) -> Accepted:
         sha256 = sha256_of(plan)
-        submit = Submit(plan["reference"], sha256, self._settings.price_micros, asked.failing_submits)
+        submit = Submit(plan["reference"], sha256, self._cost(plan).amount_micros, asked.failing_submits)
         try:
             accepted = await self._entering.add(submit)
         except BillError as error:
@@ -130,7 +118,7 @@ class SandboxProvider:
         return accepted
 
     async def poll(self, ref: JobRef) -> Status:
-        """The picture again; `ref.data` is the plan it was submitted with."""
+        """The media again; `ref.data` is the plan it was submitted with."""
         return await self._finished(ref.data, ref.external_id)
 
     async def find(self, req: GenerationRequest, plan: Mapping[str, Any], since: datetime) -> JobRef | None:
@@ -163,25 +151,32 @@ class SandboxProvider:
         return True
 
     async def close(self) -> None:
-        """Wait for submits under way, then let go of the bill and the drawing processes."""
+        """Wait for submits under way, then let go of the bill and the processes."""
         await self._entering.close()
         self._book.close()
-        await self._drawing.close()
+        await self._quick.close()
+        await self._slow.close()
 
     async def _finished(self, plan: Mapping[str, Any], external_id: str) -> Status:
-        brief = brief_of(plan)
-        data = await self._drawn(brief, plan["reference"])
+        data = await self._made(plan)
         if faults.faults_in(plan["prompt"]).corrupt:
-            data = data[: len(data) * 2 // 3]
-        picture = Artifact(f"image/{plan['format']}", data=data, meta={"seed": brief.seed})
-        cost = Cost(self._settings.price_micros, CURRENCY, "reported", {"image": 1})
-        return Status("succeeded", external_id, progress=100, artifacts=(picture,), cost=cost)
+            data = faults.corrupted(data)
+        mime = KINDS[MediaKind(plan["kind"])].formats[plan["format"]]
+        artifact = Artifact(mime, data=data, meta={"seed": seed_in(plan)})
+        return Status("succeeded", external_id, progress=100, artifacts=(artifact,), cost=self._cost(plan))
 
-    async def _drawn(self, brief: Brief, reference: str) -> bytes:
-        if self._settings.instant and brief.image_format == "png":
-            stamp = partial(stamped, brief.width, brief.height, brief.palette, brief.seed, reference)
+    def _cost(self, plan: Mapping[str, Any]) -> Cost:
+        return cost(MediaKind(plan["kind"]), plan["duration_s"], self._settings.prices, "reported")
+
+    async def _made(self, plan: Mapping[str, Any]) -> bytes:
+        kind = MediaKind(plan["kind"])
+        if self._settings.instant and kind is MediaKind.IMAGE and plan["format"] == "png":
+            brief = picture_of(plan)
+            stamp = partial(stamped, brief.width, brief.height, brief.palette, brief.seed, plan["reference"])
             return stamp() if brief.width * brief.height <= _SMALL else await asyncio.to_thread(stamp)
+        timeout_s = KINDS[kind].timeout_s
+        children = self._quick if timeout_s <= _QUICK_S else self._slow
         try:
-            return await self._drawing.run(_DRAWING_TIMEOUT_S, drawn, brief)
+            return await children.run(timeout_s, made, plan)
         except ChildrenFailed as error:
             raise ProviderError(ErrorCode.TEMPORARY, str(error), http_status=500) from error
