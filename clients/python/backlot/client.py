@@ -20,6 +20,10 @@ TERMINAL = frozenset({"completed", "partial", "failed", "cancelled"})
 _TRIES = 4
 _LONGEST_PAUSE = 8.0
 _ASK_EVERY = 0.5
+_UPLOAD_TIMEOUT = httpx.Timeout(30.0, read=180.0)
+"""All of it is decoded before it is answered."""
+_OF_ITS_BYTES = {"Content-Type": "application/octet-stream"}
+"""What a file is, its bytes say better than its name."""
 
 
 class Client:
@@ -115,6 +119,28 @@ class Client:
             if time.monotonic() > deadline:
                 raise BacklotClientError(f"job {job_id} is still being fetched after {timeout:g} s")
             self._sleep(_ASK_EVERY)
+
+    def upload(self, path: Path) -> Job:
+        """`POST /api/v1/uploads`: the file as an asset of yours. Safe to repeat: the same bytes are the same asset."""
+
+        def once() -> Job:
+            with path.open("rb") as file:
+                response = self._http.post(
+                    "/api/v1/uploads", content=file, headers=_OF_ITS_BYTES, timeout=_UPLOAD_TIMEOUT
+                )
+            if response.is_error:
+                raise RequestRefused(response.status_code, _problem(response))
+            asset: Job = response.json()
+            return asset
+
+        try:
+            return self._again(once, tries=_TRIES)
+        except OSError as error:
+            raise BacklotClientError(f"{path} cannot be read: {error.strerror}") from error
+
+    def delete_asset(self, asset_id: str) -> None:
+        """Deletes an asset for good."""
+        self._request("DELETE", f"/api/v1/assets/{asset_id}")
 
     def list_providers(self, *, tries: int = _TRIES) -> Job:
         """Every provider with what it makes, its limits and prices, and why it cannot be used."""

@@ -15,6 +15,7 @@ from backlot.client import Client, Job
 from backlot.connection import as_json, connect
 from backlot.errors import BacklotClientError
 from backlot.showing import ERR, OUT, table, watching
+from backlot.upload_commands import inputs_of
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -52,6 +53,15 @@ def generate(
     genre: Annotated[str | None, typer.Option(help="Of music, like jazz.")] = None,
     effect: Annotated[str | None, typer.Option(help="Of sfx, like win.")] = None,
     max_triangles: Annotated[int | None, typer.Option(help="Of model_3d.")] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="ROLE=WHAT",
+            help="Build on a file, an asset's id or an https address, like reference=fox.png. Roles: reference, style, "
+            "mask, first_frame, last_frame, model. Several: once more.",
+        ),
+    ] = None,
     count: Annotated[int, typer.Option(help="How many different ones.", min=1, max=10)] = 1,
     seed: Annotated[int | None, typer.Option(help="Same seed, same picture.")] = None,
     provider: Annotated[
@@ -89,6 +99,8 @@ def generate(
     with connect() as client:
         if made in KINDS:
             check_wish(client, made, provider or [])
+        if inputs:
+            wanted["inputs"] = inputs_of(client, inputs)
         job = client.create_job({name: value for name, value in wanted.items() if value is not None})
         with watching() as watch:
             for now in client.changes(job["id"], timeout=timeout or PATIENCE_S.get(made, 120.0)):
