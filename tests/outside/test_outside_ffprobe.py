@@ -11,7 +11,7 @@ import pytest
 from tests.outside.made import Made, orders
 from tests.outside.tools import ffprobe
 
-pytestmark = [pytest.mark.outside, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.outside, pytest.mark.timeout(480)]
 
 CONTAINERS = {
     "video/mp4": "mov,mp4,m4a,3gp,3g2,mj2",

@@ -10,7 +10,7 @@ import pytest
 from tests.outside.made import Made, orders
 from tests.outside.tools import node
 
-pytestmark = [pytest.mark.outside, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.outside, pytest.mark.timeout(480)]
 
 MODEL = "model_3d glb"
 ERROR, WARNING = 0, 1

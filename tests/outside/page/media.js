@@ -1,18 +1,21 @@
 // What a page does with videos, sounds and pictures of another origin.
 
-// {url}: seeks into the middle, then plays to the end, four times as fast as it is.
+// No simple part of the whole, after which what goes around might be where it was.
+const LATER = 0.37;
+
+// {url}: seeks to a later moment, then plays from the beginning to the end, four times as fast as it is.
 export async function play({ url }) {
   const video = document.createElement("video");
   Object.assign(video, { crossOrigin: "anonymous", muted: true, playsInline: true, preload: "auto" });
   await happened(video, "loadeddata", () => (video.src = url));
   const first = colours(video);
-  await happened(video, "seeked", () => (video.currentTime = video.duration / 2));
-  const middle = colours(video);
+  await happened(video, "seeked", () => (video.currentTime = video.duration * LATER));
+  const later = colours(video);
   await happened(video, "seeked", () => (video.currentTime = 0));
   video.playbackRate = 4;
   await happened(video, "ended", () => video.play());
   const { videoWidth: width, videoHeight: height, duration } = video;
-  return { width, height, duration, first, middle, last: colours(video) };
+  return { width, height, duration, first, later, last: colours(video) };
 }
 
 // {url}: plays the first moments, then decodes the whole.
@@ -34,7 +37,8 @@ export async function view({ url }) {
   image.crossOrigin = "anonymous";
   image.src = url;
   await image.decode();
-  return { width: image.naturalWidth, height: image.naturalHeight, colours: colours(image) };
+  const { type } = await (await fetch(url)).blob();
+  return { type, width: image.naturalWidth, height: image.naturalHeight, colours: colours(image) };
 }
 
 // 8 by 8 pixels of what is shown; a source that the page may not read throws here.
