@@ -5,7 +5,7 @@ from __future__ import annotations
 from media.checker import Checker
 from media.checking import check_media
 from media.children import Children, Limits
-from media.credentials import Claim, Generator
+from media.credentials import Generator, Statement
 from media.errors import ChildrenFailed, CorruptOutput, Reason
 from media.facts import MAX_BYTES, MAX_PICTURE_BYTES, Facts
 from media.finishing import finish_media
@@ -28,7 +28,6 @@ __all__ = [
     "Checker",
     "Children",
     "ChildrenFailed",
-    "Claim",
     "CorruptOutput",
     "Facts",
     "FinishedMedia",
@@ -40,6 +39,7 @@ __all__ = [
     "Signed",
     "Signer",
     "SigningMaterial",
+    "Statement",
     "UnusableMaterial",
     "Wanted",
     "check_media",

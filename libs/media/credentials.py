@@ -31,15 +31,15 @@ _SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Generator:
-    """The program that claims; `version` is that of the installed distribution."""
+    """The program that states it; `version` is that of the installed distribution."""
 
     name: str
     version: str
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """What is claimed of a generated file; never the prompt itself, which may say more than its user shows.
+class Statement:
+    """What is stated of a generated file; never the prompt itself, which may say more than its user shows.
 
     `at` is when its provider was asked, `content_sha256` of the file before the mark and the signature; ids are texts.
     """
@@ -69,8 +69,8 @@ def why_unsignable(mime: str) -> str | None:
     return None if mime in SIGNABLE else f"C2PA has no place in {mime}"
 
 
-def sign(data: bytes, mime: str, claim: Claim, material: SigningMaterial) -> bytes:
-    """The file with a manifest that claims `claim`; of credentials that it had only the new ones are left.
+def sign(data: bytes, mime: str, statement: Statement, material: SigningMaterial) -> bytes:
+    """The file with a manifest that says `statement`; of credentials that it had only the new ones are left.
 
     Raises `NotSigned`. Other bytes each time, of the same length: C2PA's library salts what it hashes, and names the
     manifest by chance.
@@ -87,7 +87,7 @@ def sign(data: bytes, mime: str, claim: Claim, material: SigningMaterial) -> byt
         with (
             Context.from_dict(_SETTINGS) as context,
             Signer.from_info(info) as signer,
-            Builder(json.dumps(manifest_of(mime, claim)), context) as builder,
+            Builder(json.dumps(manifest_of(mime, statement)), context) as builder,
         ):
             builder.sign(signer, mime, BytesIO(data), made)
     except C2paError as error:
@@ -95,18 +95,18 @@ def sign(data: bytes, mime: str, claim: Claim, material: SigningMaterial) -> byt
     return made.getvalue()
 
 
-def manifest_of(mime: str, claim: Claim) -> dict[str, Any]:
+def manifest_of(mime: str, statement: Statement) -> dict[str, Any]:
     """The manifest before it is bound to a file and signed."""
-    said = _said(claim)
+    said = _said(statement)
     action = {
         "action": "c2pa.created",
         "when": said["at"],
         "digitalSourceType": DIGITAL_SOURCE_TYPE,
-        "softwareAgent": {"name": f"{claim.provider}/{claim.model}"},
+        "softwareAgent": {"name": f"{statement.provider}/{statement.model}"},
     }
     return {
         "claim_version": 2,
-        "claim_generator_info": [asdict(claim.generator)],
+        "claim_generator_info": [asdict(statement.generator)],
         "format": mime,
         "assertions": [
             {"label": "c2pa.actions.v2", "data": {"actions": [action]}, "created": True},
@@ -115,8 +115,8 @@ def manifest_of(mime: str, claim: Claim) -> dict[str, Any]:
     }
 
 
-def _said(claim: Claim) -> Mapping[str, Any]:
-    values = asdict(claim)
+def _said(statement: Statement) -> Mapping[str, Any]:
+    values = asdict(statement)
     del values["generator"]
-    values["at"] = claim.at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    values["at"] = statement.at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     return {name: value for name, value in values.items() if value is not None}

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from media.children import Children
-from media.credentials import Claim, NotSigned, sign, why_unsignable
+from media.credentials import NotSigned, Statement, sign, why_unsignable
 from media.errors import ChildrenFailed
 from media.signing_material import SigningMaterial
 
@@ -35,7 +35,7 @@ class Signer:
         self._timeout_s = timeout_s
         self._children = Children(workers=_WORKERS)
 
-    async def sign(self, data: bytes, mime: str, claim: Claim) -> Signed:
+    async def sign(self, data: bytes, mime: str, statement: Statement) -> Signed:
         """The file with credentials, or as it is where there can be none.
 
         Raises `ChildrenFailed` where no child can work, which says nothing about the file.
@@ -43,17 +43,17 @@ class Signer:
         why_not = why_unsignable(mime)
         if why_not is None:
             try:
-                return _signed(await self._made(data, mime, claim))
+                return _signed(await self._made(data, mime, statement))
             except NotSigned as error:
                 why_not = str(error)
         return _signed(data, why_not)
 
-    async def _made(self, data: bytes, mime: str, claim: Claim) -> bytes:
+    async def _made(self, data: bytes, mime: str, statement: Statement) -> bytes:
         """Twice, each time in a child that has shown that it works, so that only the file itself can be to blame."""
         for _ in range(2):
             await self._children.run(self._timeout_s, _nothing)
             with suppress(ChildrenFailed):
-                return await self._children.run(self._timeout_s, sign, data, mime, claim, self._material)
+                return await self._children.run(self._timeout_s, sign, data, mime, statement, self._material)
         raise NotSigned("C2PA's library failed on it")
 
     async def close(self) -> None:

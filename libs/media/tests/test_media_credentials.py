@@ -16,7 +16,7 @@ import psutil
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from media import Checker, Claim, Generator, Signer, SigningMaterial, check_media, is_marked, marked
+from media import Checker, Generator, Signer, SigningMaterial, Statement, check_media, is_marked, marked
 from media.credentials import ASSERTION, SIGNABLE, sign
 from media.signing_keys import read_signing_material
 from media.tests.media_files import exr, glb, hdr, sound, video
@@ -24,7 +24,7 @@ from media.tests.signing_files import Key, pair
 from media.tests.test_media_marks import FILES, WORD, content
 
 AT = datetime(2030, 1, 31, 12, 0, tzinfo=UTC)
-CLAIM = Claim(
+STATEMENT = Statement(
     generator=Generator("Backlot", "1.2.3"),
     provider="sandbox",
     model="draw-1",
@@ -77,7 +77,7 @@ def assertions_of(data: bytes, mime: str) -> dict[str, Any]:
 def test_what_is_signed_is_valid_for_a_reader_of_c2pa_and_its_signer_is_trusted_by_nobody(
     mime: str, data: bytes, material: SigningMaterial
 ) -> None:
-    store = store_of(sign(data, mime, CLAIM, material), mime)
+    store = store_of(sign(data, mime, STATEMENT, material), mime)
     assert store["validation_state"] == "Valid"
     faults = [status["code"] for status in store["validation_results"]["activeManifest"]["failure"]]
     assert faults == ["signingCredential.untrusted"]
@@ -88,7 +88,7 @@ def test_what_is_signed_is_valid_for_a_reader_of_c2pa_and_its_signer_is_trusted_
 def test_a_signed_file_shows_and_sounds_the_same_and_is_marked_as_before(
     mime: str, data: bytes, material: SigningMaterial
 ) -> None:
-    made = sign(data, mime, CLAIM, material)
+    made = sign(data, mime, STATEMENT, material)
     assert content(made, mime) == content(data, mime)
     assert is_marked(made, mime)
     assert check_media(made).mime == mime
@@ -97,7 +97,7 @@ def test_a_signed_file_shows_and_sounds_the_same_and_is_marked_as_before(
 
 @every_signable_file
 def test_a_file_that_was_changed_afterwards_is_seen_through(mime: str, data: bytes, material: SigningMaterial) -> None:
-    made = bytearray(sign(data, mime, CLAIM, material))
+    made = bytearray(sign(data, mime, STATEMENT, material))
     at = last_of_content(bytes(made), mime)
     made[at] ^= 0x01
     with c2pa.Reader(mime, BytesIO(bytes(made))) as reader:
@@ -126,7 +126,7 @@ def last_of_content(data: bytes, mime: str) -> int:
 def test_the_manifest_says_which_model_made_it_by_our_hand_and_when(
     mime: str, data: bytes, material: SigningMaterial
 ) -> None:
-    made = sign(data, mime, CLAIM, material)
+    made = sign(data, mime, STATEMENT, material)
     manifest, said = manifest_of(made, mime), assertions_of(made, mime)
     [generator] = manifest["claim_generator_info"]
     assert (generator["name"], generator["version"]) == ("Backlot", "1.2.3")
@@ -138,12 +138,12 @@ def test_the_manifest_says_which_model_made_it_by_our_hand_and_when(
 
 def test_our_own_words_in_a_manifest_are_those_of_the_claim_without_a_prompt(material: SigningMaterial) -> None:
     mime, data = SIGNED["png"]
-    assert assertions_of(sign(data, mime, CLAIM, material), mime)[ASSERTION] == {
+    assert assertions_of(sign(data, mime, STATEMENT, material), mime)[ASSERTION] == {
         "provider": "sandbox",
         "model": "draw-1",
         "at": "2030-01-31T12:00:00Z",
         "content_sha256": "33" * 32,
-        "job_id": CLAIM.job_id,
+        "job_id": STATEMENT.job_id,
         "item": 1,
         "attempt": 2,
         "output": 0,
@@ -153,14 +153,14 @@ def test_our_own_words_in_a_manifest_are_those_of_the_claim_without_a_prompt(mat
         "prompt_sha256": "22" * 32,
         "seed": 7,
     }
-    assert "seed" not in assertions_of(sign(data, mime, replace(CLAIM, seed=None), material), mime)[ASSERTION]
+    assert "seed" not in assertions_of(sign(data, mime, replace(STATEMENT, seed=None), material), mime)[ASSERTION]
 
 
 @every_signable_file
 def test_signing_twice_makes_two_files_of_one_length_that_say_the_same(
     mime: str, data: bytes, material: SigningMaterial
 ) -> None:
-    once, again = (sign(data, mime, CLAIM, material) for _ in range(2))
+    once, again = (sign(data, mime, STATEMENT, material) for _ in range(2))
     assert len(once) == len(again)
     assert assertions_of(once, mime)[ASSERTION] == assertions_of(again, mime)[ASSERTION]
     assert store_of(once, mime)["active_manifest"] != store_of(again, mime)["active_manifest"]
@@ -168,7 +168,7 @@ def test_signing_twice_makes_two_files_of_one_length_that_say_the_same(
 
 @every_signable_file
 def test_what_is_signed_again_has_the_new_credentials_alone(mime: str, data: bytes, material: SigningMaterial) -> None:
-    made = sign(sign(data, mime, CLAIM, material), mime, replace(CLAIM, model="draw-2"), material)
+    made = sign(sign(data, mime, STATEMENT, material), mime, replace(STATEMENT, model="draw-2"), material)
     store = store_of(made, mime)
     assert (store["validation_state"], len(store["manifests"])) == ("Valid", 1)
     assert assertions_of(made, mime)[ASSERTION]["model"] == "draw-2"
@@ -179,7 +179,7 @@ def test_credentials_of_others_go_when_a_file_is_marked_for_its_bytes_are_others
     name: str, material: SigningMaterial
 ) -> None:
     mime, data = FILES[name]
-    made = marked(sign(data, mime, CLAIM, material), mime)
+    made = marked(sign(data, mime, STATEMENT, material), mime)
     with pytest.raises(c2pa.C2paError, match="ManifestNotFound"):
         store_of(made, mime)
     assert content(made, mime) == content(data, mime)
@@ -197,7 +197,7 @@ def test_credentials_of_others_go_when_a_file_is_marked_for_its_bytes_are_others
 def test_keys_of_other_kinds_sign_as_well(key: Key, tmp_path: Path) -> None:
     made = pair(tmp_path, key)
     mime, data = SIGNED["jpeg"]
-    signed = sign(data, mime, CLAIM, read_signing_material(made.certificate, made.key))
+    signed = sign(data, mime, STATEMENT, read_signing_material(made.certificate, made.key))
     assert store_of(signed, mime)["validation_state"] == "Valid"
 
 
@@ -215,7 +215,7 @@ UNSIGNABLE = [
 async def test_where_the_format_has_no_place_a_file_stays_as_it_is_and_it_is_said(
     signer: Signer, mime: str, data: bytes
 ) -> None:
-    found = await signer.sign(data, mime, CLAIM)
+    found = await signer.sign(data, mime, STATEMENT)
     assert (found.data, found.why_not) == (data, f"C2PA has no place in {mime}")
 
 
@@ -224,7 +224,7 @@ async def test_a_file_is_signed_in_a_process_that_decodes_nothing_of_others(sign
     checker = Checker()
     await checker.check(data)
     decoding = psutil.Process().children()
-    found = await signer.sign(data, mime, CLAIM)
+    found = await signer.sign(data, mime, STATEMENT)
     signing = [child for child in psutil.Process().children() if child not in decoding]
     assert found.why_not is None
     assert store_of(found.data, mime)["validation_state"] == "Valid"
@@ -242,7 +242,7 @@ async def test_what_no_longer_can_be_signed_is_handed_over_unsigned_and_it_is_sa
     ended = replace(material, ends=datetime.now(UTC) - timedelta(seconds=1))
     signer = Signer(ended)
     mime, data = SIGNED["png"]
-    found = await signer.sign(data, mime, CLAIM)
+    found = await signer.sign(data, mime, STATEMENT)
     await signer.close()
     assert found.data == data
     assert found.why_not is not None
@@ -250,7 +250,7 @@ async def test_what_no_longer_can_be_signed_is_handed_over_unsigned_and_it_is_sa
 
 
 async def test_what_c2pa_refuses_is_handed_over_unsigned_and_it_is_said(signer: Signer) -> None:
-    found = await signer.sign(b"no picture at all", "image/png", CLAIM)
+    found = await signer.sign(b"no picture at all", "image/png", STATEMENT)
     assert found.data == b"no picture at all"
     assert found.why_not is not None
     assert found.why_not.startswith("C2PA refuses it: ")

@@ -1,10 +1,10 @@
-"""What a finished file is said to be: the claim that is signed, and the record of how it is marked."""
+"""What a finished file is said to be: the statement that is signed, and the record of how it is marked."""
 
 from __future__ import annotations
 
 from importlib.metadata import version
 
-from media import DIGITAL_SOURCE_TYPE, Claim, Generator, mark_place
+from media import DIGITAL_SOURCE_TYPE, Generator, Statement, mark_place
 from provider_worker import says
 from provider_worker.tasks import Task
 from schemas.parts import Marking
@@ -13,10 +13,10 @@ GENERATOR = Generator("Backlot", version("backlot"))
 OFF = "signing is switched off"
 
 
-def claim_of(task: Task, seed: int | None, *, output: int, content_sha256: str) -> Claim:
-    """The claim about output number `output` of an attempt; `seed` is the provider's own, where it tells one."""
+def statement_of(task: Task, seed: int | None, *, output: int, content_sha256: str) -> Statement:
+    """The statement about output number `output` of an attempt; `seed` is the provider's own, where it tells one."""
     made = says.lineage(task, seed)
-    return Claim(
+    return Statement(
         generator=GENERATOR,
         provider=made.provider,
         model=made.model,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import AliasChoices, AnyHttpUrl, Field, field_validator
+from pydantic import AliasChoices, AnyHttpUrl, Field, ValidationInfo, field_validator
 
 from chassis.errors import StartError
 from chassis.settings import DatabaseSettings, ServiceSettings, service_config
+from media import SigningMaterial, UnusableMaterial
+from media.signing_keys import read_signing_material
 from provider_worker.route_file import read_routes
 
 
@@ -58,6 +60,29 @@ class Settings(ServiceSettings):
     staged_age_seconds: float = Field(
         default=7 * 24 * 3600.0, ge=60, description="staged bytes are deleted so long after their attempt ended"
     )
+    provenance_sign: bool = Field(default=False, description="sign what is made with content credentials (C2PA)")
+    provenance_cert: Path | None = Field(
+        default=None, description="the certificate to sign with and those above it, in PEM"
+    )
+    provenance_key: Path | None = Field(
+        default=None,
+        validate_default=True,
+        description="the private key of that certificate, in PEM, without a password",
+    )
+
+    @field_validator("provenance_key")
+    @classmethod
+    def _can_sign(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        certificate = info.data.get("provenance_cert")
+        if not info.data.get("provenance_sign"):
+            return value
+        if value is None or certificate is None:
+            raise ValueError("and PROVIDER_WORKER_PROVENANCE_CERT have to be set to sign")
+        try:
+            read_signing_material(certificate, value)
+        except UnusableMaterial as error:
+            raise ValueError("\n".join(f"cannot be used: {problem}" for problem in error.problems)) from error
+        return value
 
     @field_validator("routes_file")
     @classmethod
@@ -68,6 +93,12 @@ class Settings(ServiceSettings):
         except StartError as error:
             raise ValueError("\n".join(error.problems)) from error
         return value
+
+    def signing_material(self) -> SigningMaterial | None:
+        """With what is signed; None where nothing is."""
+        if not self.provenance_sign or self.provenance_cert is None or self.provenance_key is None:
+            return None
+        return read_signing_material(self.provenance_cert, self.provenance_key)
 
     @property
     def only(self) -> frozenset[str]:
