@@ -111,7 +111,8 @@ def middle_of(light: Light) -> float:
 
 
 def _brightness(light: Light) -> Plane:
-    return 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
+    found: Plane = 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
+    return found
 
 
 def encoded(light: Light, image_format: str) -> bytes:

@@ -86,6 +86,11 @@ def test_a_texture_is_made_to_tile_and_no_cross_is_seen(grain: int, shape: tuple
     assert (made.size, found.method, found.scale) == (shape, "none", 1.0)
 
 
+def test_a_slope_is_taken_away_as_a_whole_and_not_in_a_band_beside_the_edges() -> None:
+    made = opened(tiled(texture(256, 256, grain=3), 256, 256))
+    assert worst_line_within(made.reduce(16)) < 2
+
+
 def test_its_middle_stays_as_it_was() -> None:
     came = texture(256, 256, slope=0.0)
     middle = (96, 96, 160, 160)
@@ -102,9 +107,9 @@ def test_a_texture_that_tiles_already_stays_byte_for_byte() -> None:
 def test_a_texture_that_tiles_still_does_at_another_size(size: int) -> None:
     found = tiled(periodic(256), size, size)
     made = np.asarray(opened(found), np.float32)
-    assert seam_ratio(opened(found)) <= MOST_SEAM_RATIO
+    assert 0.8 < seam_ratio(opened(found)) <= MOST_SEAM_RATIO  # less where an edge was smeared
     expected = np.asarray(periodic(size), np.float32)
-    assert np.abs(made - expected)[:3].mean() < 4  # where a filter that ends at the edge would be wrong
+    assert np.abs(made - expected).mean() < 4
 
 
 def test_a_texture_of_another_shape_is_cut_and_then_made_to_tile() -> None:
