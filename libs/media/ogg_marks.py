@@ -1,7 +1,7 @@
 """The mark in OGG with Vorbis or Opus: comments in the second packet, behind which pages may have to be numbered anew.
 
-FFmpeg could copy the packets with other tags, but gives their pages other positions: of its copy of a Vorbis file of one
-second libsndfile reads four billion samples.
+FFmpeg could copy the packets with other tags, but gives their pages other positions: of its copy of a Vorbis file of
+one second libsndfile reads four billion samples.
 """
 
 from __future__ import annotations
