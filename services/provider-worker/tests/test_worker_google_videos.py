@@ -156,6 +156,13 @@ async def test_veo_takes_a_last_picture_and_what_must_not_be_seen(simulator: Run
     await made.close()
 
 
+def test_omni_is_not_asked_for_a_last_picture_that_it_would_pass_over() -> None:
+    made = adapter("http://127.0.0.1:9", OMNI)
+    with pytest.raises(ProviderError, match="takes no last_frame") as caught:
+        made.plan(replace(VIDEO, op=Op.IMAGE_TO_VIDEO, inputs=(PICTURE, replace(PICTURE, role="last_frame"))))
+    assert (caught.value.code, caught.value.outcome) == (ErrorCode.INVALID_REQUEST, Outcome.NOT_SENT)
+
+
 class Seen(BaseHTTPRequestHandler):
     """A place that leads on once, and says which key it saw."""
 

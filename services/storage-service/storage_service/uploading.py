@@ -135,6 +135,7 @@ class Uploader:
         stored = await self._staged(upload, chunks)
         known = await self._desk.known(upload, stored.sha256)
         if known is not None:
+            see_claim(claimed, known.mime)
             return known
         facts = await self._facts(upload)
         see_claim(claimed, facts.mime)

@@ -179,6 +179,13 @@ async def test_a_claim_that_is_not_true_is_refused(house: House, service: httpx.
     assert await nothing_is_left(house)
 
 
+async def test_a_claim_that_is_not_true_is_refused_of_known_bytes_too(house: House, service: httpx.AsyncClient) -> None:
+    await brought(service, PICTURE)
+    answer = await brought(service, PICTURE, "image/jpeg")
+    assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION")
+    assert staged(house) == []
+
+
 BROKEN = [
     ("nothing", b"", "empty"),
     ("a page", b"<!doctype html><script>alert(1)</script>", "not_media"),

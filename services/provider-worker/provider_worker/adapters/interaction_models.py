@@ -23,6 +23,7 @@ from provider_worker.adapters.interface import (
     Span,
 )
 
+_BEGINNING = ("first_frame", "reference")
 SHORTEST_VIDEO_S, LONGEST_VIDEO_S = 3, 10
 LONGEST_NEWER_VIDEO_S = 15
 CLIP = Span(1.0, 30.0)
@@ -77,7 +78,9 @@ class Video:
         """Raises INVALID_REQUEST for what it does not make, and for what has no price."""
         shape, seconds = shape_of(req, self._sizes), seconds_of(req, self._lengths)
         micros = self._config.prices.of("second", model=self._config.model, resolution=shape.resolution)
-        picture = frame(req, "first_frame", "reference")
+        picture = frame(req, *_BEGINNING)
+        if others := sorted({given.role for given in req.inputs} - set(_BEGINNING)):
+            raise _invalid(f"{self._config.model} takes no {', '.join(others)}")
         if (picture is None) is not (req.op is Op.TEXT_TO_VIDEO):
             raise _invalid(f"{req.op} with{'out' if picture is None else ''} a picture to begin with")
         form = {
