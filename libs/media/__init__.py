@@ -1,4 +1,4 @@
-"""What is true of bytes: their kind, their size, that they can be decoded. Knows no service."""
+"""What is true of bytes, and bytes made into what was asked for. Knows no service."""
 
 from __future__ import annotations
 
