@@ -18,7 +18,6 @@ VIDEO_SHAPES: Mapping[str, Mapping[str, Any]] = {
     "square loop": {"width": 200, "height": 200, "duration_seconds": 4, "loop": True},
 }
 SFX_LENGTHS: Mapping[str, Mapping[str, Any]] = {
-    "short": {"effect": "click", "duration_seconds": 0.5},
     "odd": {"effect": "win", "duration_seconds": 1.37},
     "loop": {"effect": "countdown", "duration_seconds": 2, "loop": True},
 }
