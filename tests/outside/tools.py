@@ -39,5 +39,5 @@ def node(script: str, work: Any, *, timeout: float) -> Any:
 def program(name: str) -> str:
     """Where a program is."""
     found = shutil.which(name)
-    assert found is not None, f"{name} is not on this machine: scripts/outside-tools installs it"
+    assert found is not None, f"{name} is not on this machine: scripts/outside-tools installs it, or says how"
     return found
