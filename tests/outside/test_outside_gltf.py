@@ -13,9 +13,8 @@ from tests.outside.tools import node
 pytestmark = [pytest.mark.outside, pytest.mark.timeout(480)]
 
 MODEL = "model_3d glb"
-ERROR, WARNING = 0, 1
-# Every engine makes the tangents that a file leaves out, and all in the same way (MikkTSpace).
-LEFT_TO_ENGINES = {"MESH_PRIMITIVE_GENERATED_TANGENT_SPACE"}
+WARNING = 1
+"""Errors are 0, hints and remarks 2 and 3."""
 
 
 def report_on(path: Path) -> dict[str, Any]:
@@ -23,12 +22,11 @@ def report_on(path: Path) -> dict[str, Any]:
     return found
 
 
-def test_the_validator_finds_no_error_in_a_model(made: Made) -> None:
+def test_the_validator_finds_neither_error_nor_warning_in_a_model(made: Made) -> None:
     issues = report_on(made.file(MODEL))["issues"]
 
     assert not issues["truncated"]
-    assert [issue for issue in issues["messages"] if issue["severity"] == ERROR] == []
-    assert {issue["code"] for issue in issues["messages"] if issue["severity"] == WARNING} <= LEFT_TO_ENGINES
+    assert [issue for issue in issues["messages"] if issue["severity"] <= WARNING] == []
 
 
 def test_a_model_has_no_more_triangles_than_was_asked_and_needs_no_other_file(made: Made) -> None:
