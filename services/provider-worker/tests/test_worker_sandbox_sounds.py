@@ -118,6 +118,15 @@ def test_a_loop_meets_itself(kind: Effect, seconds: float) -> None:
     assert steps[seam] <= max(1e-3, np.delete(steps, seam)[seam - 480 : seam + 480].max())
 
 
+def test_what_rings_at_the_end_of_a_loop_is_not_faded() -> None:
+    def level(samples: Samples) -> float:
+        return float(np.sqrt((samples**2).mean()))
+
+    loop, once = (heard(effect_sounded(EffectBrief(0.5, 4, "match", loop=loop))) for loop in (True, False))
+    assert level(loop[-96:]) > 0.5 * level(loop[-960:-480])
+    assert level(once[-96:]) < 0.2 * level(once[-960:-480])
+
+
 @pytest.mark.parametrize(
     ("words", "kind"),
     [

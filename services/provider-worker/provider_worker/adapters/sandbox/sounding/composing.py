@@ -13,9 +13,7 @@ BEATS_IN_BAR = 4
 STEPS_IN_BAR = 16
 
 _PHRASE = 4
-_FORM: tuple[Section, ...] = (
-    "verse", "verse", "chorus", "chorus", "verse", "chorus", "intro", "verse", "chorus", "chorus",
-)  # fmt: skip
+_FORM: tuple[Section, ...] = ("verse", "chorus", "verse", "chorus", "chorus", "intro", "verse", "chorus", "chorus")
 _LOUDNESS = {"X": 1.0, "x": 0.72, "o": 0.4}
 _FILL: Beat = {"snare": "............oxXX", "tom": "........x.x.x.x."}
 _Motif = tuple[str, tuple[int, ...]]
@@ -104,7 +102,7 @@ def composed(genre: Genre, duration_s: float, tempo: float, *, dark: bool, luck:
 def _formed(count: int) -> list[Section]:
     """The section of each bar: an introduction where there is time for one, phrases, and two bars that end it."""
     ends = 2
-    intro = 0 if count < 8 else 2 if count < 14 else _PHRASE
+    intro = 0 if count < 8 else 2 if count < 20 else _PHRASE
     phrases: list[Section] = [_FORM[number // _PHRASE % len(_FORM)] for number in range(count - intro - ends)]
     introduction: list[Section] = ["intro"]
     ending: list[Section] = ["end"]

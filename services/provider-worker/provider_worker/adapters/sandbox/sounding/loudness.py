@@ -61,7 +61,7 @@ def mastered(mix: Wave, lufs: float, peak: float) -> Wave:
 def limited(mix: Wave, peak: float) -> Wave:
     """Turned down smoothly around whatever exceeds `peak`, ahead of it as well as after it."""
     steps = math.ceil(len(mix) / _LIMITER_STEP)
-    padded = np.pad(np.abs(mix).max(axis=1), (0, steps * _LIMITER_STEP - len(mix)))
+    padded = np.pad(np.maximum(np.abs(mix[:, 0]), np.abs(mix[:, 1])), (0, steps * _LIMITER_STEP - len(mix)))
     allowed = np.minimum(1, peak / np.maximum(padded.reshape(steps, -1).max(axis=1), 1e-9))
     if allowed.min() >= 1:
         return mix

@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 
 from provider_worker.adapters.sandbox.sounding.composing import BEATS_IN_BAR, Score, composed
-from provider_worker.adapters.sandbox.sounding.drums import hit
+from provider_worker.adapters.sandbox.sounding.drums import Drum, hit
 from provider_worker.adapters.sandbox.sounding.encoding import SoundFormat, encoded
 from provider_worker.adapters.sandbox.sounding.genres import GENRES, Genre, GenreName
 from provider_worker.adapters.sandbox.sounding.instruments import INSTRUMENTS, note
@@ -24,7 +24,7 @@ _PEAK = 0.78
 _DRUM_ROOM = 0.08
 _ROOM = 0.5
 _START_S = 0.01
-_DRUM_PANS = {"hat": 0.25, "open": 0.25, "ride": -0.3, "shaker": -0.3, "tom": -0.15}
+_DRUM_PANS: Mapping[Drum, float] = {"hat": 0.25, "open": 0.25, "ride": -0.3, "shaker": -0.3, "tom": -0.15}
 
 _GENRE_WORDS: Mapping[GenreName, str] = {
     "electronic": "electronic techno house trance edm synth synthwave dance club electro",
@@ -115,10 +115,13 @@ def _with_notes(mix: Wave, sent: Wave, score: Score, genre: Genre, luck: Random)
 
 
 def _with_drums(mix: Wave, sent: Wave, score: Score, genre: Genre, luck: Random) -> None:
+    known: dict[Drum, Wave] = {}
     for one in score.strokes:
-        stroke = hit(genre.kit, one.drum)[:, None] * _sides(_DRUM_PANS.get(one.drum, 0.0))
+        if one.drum not in known:
+            known[one.drum] = hit(genre.kit, one.drum)[:, None] * _sides(_DRUM_PANS.get(one.drum, 0.0))
         late = luck.uniform(0, genre.loose_s)
-        _add((mix, sent), stroke, one.at * 60 / score.tempo + late, one.loudness * genre.drum_level, _DRUM_ROOM)
+        level = one.loudness * genre.drum_level
+        _add((mix, sent), known[one.drum], one.at * 60 / score.tempo + late, level, _DRUM_ROOM)
 
 
 def _add(mixes: tuple[Wave, Wave], sound: Wave, at_s: float, level: float, room: float) -> None:

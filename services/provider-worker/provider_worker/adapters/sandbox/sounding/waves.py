@@ -124,8 +124,13 @@ def roomed(mix: Wave, seconds: float, *, wrap: bool = False) -> Wave:
     for start in range(0, len(reply), frames):
         part = reply[start : start + frames]
         folded[: len(part)] += part
-    spectrum = np.fft.rfft(mix, axis=0) * np.fft.rfft(folded, axis=0)
-    return np.asarray(np.fft.irfft(spectrum, frames, axis=0), dtype=np.float32)
+    return np.stack([_turned(mix[:, side], folded[:, side], frames) for side in range(2)], axis=1)
+
+
+def _turned(voice: Wave, reply: Wave, size: int) -> Wave:
+    """The voice convolved with the reply, around a circle of so many samples."""
+    spectrum = np.fft.rfft(np.ascontiguousarray(voice), size) * np.fft.rfft(np.ascontiguousarray(reply), size)
+    return np.asarray(np.fft.irfft(spectrum, size), dtype=np.float32)
 
 
 @lru_cache(maxsize=16)
@@ -148,9 +153,8 @@ def _convolved(mix: Wave, reply: Wave) -> Wave:
     frames = len(mix)
     size = 1 << (min(max(_BLOCK, 2 * len(reply)), frames + len(reply)) - 1).bit_length()
     hop = size - len(reply) + 1
-    spectrum = np.fft.rfft(reply, size, axis=0)
     wet = np.zeros((frames + size, 2), dtype=np.float32)
     for start in range(0, frames, hop):
-        block = np.fft.rfft(mix[start : start + hop], size, axis=0)
-        wet[start : start + size] += np.fft.irfft(block * spectrum, size, axis=0)
+        for side in range(2):
+            wet[start : start + size, side] += _turned(mix[start : start + hop, side], reply[:, side], size)
     return wet[:frames]
