@@ -36,8 +36,13 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What makes a picture upright, by what EXIF says of it: whoever cuts it cuts what is seen."""
-_SAVING_TILES = {**_SAVING, "jpeg": {"quality": 97, "subsampling": 0}, "webp": {"lossless": True, "method": 0}}
-"""What a lossy format does to opposite edges is not the same; where it is too much, nothing may be lost."""
+_SAVING_TILES: Mapping[str, Mapping[str, Any]] = {
+    "png": {"compress_level": 1},
+    "jpeg": {"quality": 97, "subsampling": 0},
+    "webp": {"lossless": True, "method": 0},
+}
+"""What a lossy format does to opposite edges is not the same, and where it is too much, nothing may be lost. A texture
+may have 16 million pixels, so that little time is spent on making it small."""
 _MOST_ON_AN_EDGE = {"webp": 16_383, "jpeg": 65_500}
 
 

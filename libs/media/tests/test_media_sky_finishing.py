@@ -265,6 +265,12 @@ def test_a_sky_that_lies_about_its_size_is_not_decoded() -> None:
     assert refusal(flat_hdr(2, 1).replace(b"-Y 1 +X 2", b"-Y 49999 +X 99998"), Wanted("hdr")) is Reason.TOO_LARGE
 
 
+def test_two_megabytes_that_are_a_huge_sky_are_not_decoded() -> None:
+    row = bytes((2, 2, 8192 >> 8, 0)) + (bytes((0xFF, 120)) * 64 + bytes((0xC0, 120))) * 4
+    head = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 4096 +X 8192\n"
+    assert refusal(head + row * 4096, Wanted("hdr", 1024, 512)) is Reason.TOO_LARGE
+
+
 def test_the_same_sky_becomes_the_same_bytes() -> None:
     wanted = Wanted("hdr", 128, 64, thumbnail=True)
     assert finish_media(saved(sky(), "exr"), wanted) == finish_media(saved(sky(), "exr"), wanted)
