@@ -12,11 +12,18 @@ import pytest
 from PIL import Image
 
 from media.seams import MOST_SEAM_RATIO, seam_ratio
-from provider_worker.adapters.sandbox.drawing.colours import palette_of, parse, to_lab
+from provider_worker.adapters.sandbox.drawing.colours import palette_of, parse, to_lab, to_rgb
 from provider_worker.adapters.sandbox.tiling import materials
 from provider_worker.adapters.sandbox.tiling.materials import Material
-from provider_worker.adapters.sandbox.tiling.periodic import Torus
-from provider_worker.adapters.sandbox.tiling.texture import MATERIALS, TextureBrief, laid, material_in, tiled
+from provider_worker.adapters.sandbox.tiling.periodic import Torus, enlarged
+from provider_worker.adapters.sandbox.tiling.texture import (
+    MATERIALS,
+    TextureBrief,
+    laid,
+    material_in,
+    surface_of,
+    tiled,
+)
 
 BRAND = tuple(parse(text) for text in ("#0F172A", "#38BDF8", "#F59E0B"))
 every_material = pytest.mark.parametrize("material", MATERIALS, ids=lambda material: material.__name__)
@@ -44,12 +51,24 @@ def test_a_seam_is_seen_by_the_measure() -> None:
 
 
 @every_material
-def test_a_texture_goes_on_at_its_other_side(material: Material) -> None:
-    """A step that is small may still be a cut: the lines on both sides of the edge are alike as neighbours are."""
-    pixels = pixels_of(TextureBrief(256, 256, 4), material)
-    for picture in (pixels, pixels.swapaxes(0, 1)):
-        steps = np.abs(np.diff(picture, axis=0, append=picture[:1])).mean(axis=2)
-        assert np.quantile(steps[-1], 0.99) <= np.quantile(steps, 0.99, axis=1).max() * 1.02
+@pytest.mark.parametrize(("width", "height"), [(256, 256), (320, 130)])
+def test_a_surface_goes_on_at_its_other_side(material: Material, width: int, height: int) -> None:
+    """Where it is cut open for a picture is chosen, and may hide a seam inside: this is before that."""
+    for seed in range(4):
+        lab = surface_of(TextureBrief(width, height, seed), width, height, material).lab
+        pixels = to_rgb(lab).astype(np.float64)
+        for picture in (pixels, pixels.swapaxes(0, 1)):
+            steps = np.abs(np.diff(picture, axis=0, append=picture[:1])).mean(axis=2)
+            inside, edge = steps[:-1], steps[-1]
+            assert edge.mean() <= inside.mean(axis=1).max() * 1.25
+            assert np.quantile(edge, 0.98) <= np.quantile(inside, 0.98, axis=1).max() * 1.25
+
+
+def test_noise_that_is_moved_by_a_hill_is_the_same_noise_moved() -> None:
+    hills = np.random.default_rng(1).uniform(-1, 1, (6, 8)).astype(np.float32)
+    for axis, pixels in ((0, 20), (1, 30)):
+        moved = enlarged(np.roll(hills, 1, axis), 240, 120)
+        assert np.allclose(moved, np.roll(enlarged(hills, 240, 120), pixels, axis), atol=1e-5)
 
 
 @pytest.mark.parametrize("image_format", ["jpeg", "webp"])

@@ -77,7 +77,7 @@ class Torus:
 class Cells:
     """For each pixel the number of the nearest point, the distance to it and to the border, in cells."""
 
-    number: npt.NDArray[np.intp]
+    number: npt.NDArray[np.int32]
     centre: Array
     border: Array
 
@@ -94,14 +94,14 @@ def cells(torus: Torus, across: int, down: int, jitter: float, *, bonded: bool =
     aspect = np.float32((torus.width / across) / (torus.height / down))
     nearest = np.full(torus.shape, np.inf, dtype=np.float32)
     second = nearest.copy()
-    number = np.zeros(torus.shape, dtype=np.intp)
+    number = np.zeros(torus.shape, dtype=np.int32)
     for below in (-1, 0, 1):
         for right in (-2, -1, 0, 1) if bonded else (-1, 0, 1):
             there = np.ix_((row + below) % down, (column + right) % across)
             away = np.hypot((points[0][there] + right - within_x) * aspect, points[1][there] + below - within_y)
             closer = away < nearest
             second = np.minimum(second, np.where(closer, nearest, away))
-            number = np.where(closer, there[0] * across + there[1], number)
+            number = np.where(closer, (there[0] * across + there[1]).astype(np.int32), number)
             nearest = np.minimum(nearest, away)
     return Cells(number, nearest, second - nearest)
 

@@ -24,6 +24,7 @@ Pixels = npt.NDArray[np.uint8]
 _COMPUTED_EDGE = 2048
 """Of a larger texture the pattern is computed so large and enlarged; its grain is of full size."""
 _MARGIN = 8
+_STRIP = 256
 
 MATERIALS: Mapping[Material, tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]] = {
     materials.bricks: (("brick", "wall", "masonry"), (("#A4492F", "#C0694A", "#5B2A20"), ("#8C5A4A", "#B98A75"))),
@@ -109,7 +110,9 @@ def laid(brief: TextureBrief, material: Material | None = None) -> Picture:
     shrink = max(1.0, max(brief.width, brief.height) / _COMPUTED_EDGE)
     size = max(1, round(brief.width / shrink)), max(1, round(brief.height / shrink))
     surface = surface_of(brief, *size, material)
-    return grained(_enlarged(_begun(to_rgb(surface.lab)), brief.width, brief.height), 3)
+    # In strips, because what lies between two systems of colour takes five times the memory of a picture.
+    pixels = np.concatenate([to_rgb(surface.lab[row : row + _STRIP]) for row in range(0, size[1], _STRIP)])
+    return grained(_enlarged(_begun(pixels), brief.width, brief.height), 3)
 
 
 def surface_of(brief: TextureBrief, width: int, height: int, material: Material | None = None) -> Surface:
