@@ -66,7 +66,8 @@ class _Heard:
 def finish_sound(data: bytes, wanted: Wanted) -> FinishedMedia:
     """Decode a whole WAV, MP3, OGG or FLAC and make it the sound that is wanted.
 
-    It has round(duration_s * rate) samples at its own rate; an MP3 has 48 kHz where its own is none of MP3's. A longer
+    It has round(duration_s * rate) samples at its own rate; an MP3 has 48 kHz where its own is none of MP3's, and
+    decodes to exactly so many, while players that only read its header say up to 50 ms more. A longer
     one is cut and faded out. One that is too short by at most 0.25 s or 5 % is padded with silence. Music, which is
     what has a loudness, and loops are lengthened by themselves; anything else is refused. Raises `CorruptOutput`, with
     WRONG_LENGTH or WRONG_FORMAT where it cannot become what is wanted.

@@ -95,7 +95,7 @@ def test_where_it_was_cut_nothing_clicks(form: str) -> None:
 
 
 def test_one_that_is_a_little_too_short_is_padded() -> None:
-    found = finish_sound(saved(tone(1.8)), Wanted("wav", duration_s=2.0))
+    found = finish_sound(saved(tone(1.8, pitch=440.125)), Wanted("wav", duration_s=2.0))
     made = samples(bytes_of(found))
     assert len(made) == 2 * RATE
     assert not made[round(1.8 * RATE) :].any()
