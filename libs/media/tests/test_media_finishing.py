@@ -68,9 +68,12 @@ async def test_every_kind_is_finished_in_a_child(checker: Checker, tmp_path: Pat
         "audio/wav": (sound(1.0, "MP3"), Wanted("wav", duration_s=0.5)),
     }
     for mime, (source, wanted) in works.items():
-        found = await checker.finish(source, wanted)
-        assert (found.facts.mime, found.data is None) == (mime, mime == "model/gltf-binary")
-        assert found == finish_media(source, wanted)
+        found, here = await checker.finish(source, wanted), finish_media(source, wanted)
+        assert found.facts.mime == mime
+        assert (found.native, found.sha256, found.scale) == (here.native, here.sha256, here.scale)
+        for made in (found.data, found.thumbnail if wanted.thumbnail else found.data):
+            assert made is not None
+            assert is_marked(made, "image/webp" if made is found.thumbnail else mime)
 
 
 async def test_what_cannot_be_finished_is_refused_and_a_missing_file_is_no_fault_of_it(
