@@ -70,7 +70,7 @@ def pictures(brief: FilmBrief, scene: Scene | None = None) -> Iterator[av.VideoF
     """Its frames in yuv420p; `scene` overrides what the seed would choose."""
     random = Random(f"{brief.seed}")  # noqa: S311 - chance in a film needs no secrecy
     palette = palette_of(brief.palette, random)
-    chosen = scene or random.choice(_SCENES)
+    chosen = random.choice(_SCENES)
     still = Brief(brief.width, brief.height, brief.seed, brief.palette, brief.headline)
     focus, place = arranged(still, random)
     block = fitted(spoken(brief.headline), place)
@@ -79,7 +79,7 @@ def pictures(brief: FilmBrief, scene: Scene | None = None) -> Iterator[av.VideoF
     near = (words[0] / shrink, words[1] / shrink, words[2] / shrink, words[3] / shrink) if words else None
     size = max(2, round(brief.width / shrink)), max(2, round(brief.height / shrink))
     canvas = Canvas(*size, palette, random, focus, near)
-    moving = chosen(canvas)
+    moving = (scene or chosen)(canvas)
     headline = None
     if block is not None and near is not None:
         headline = typeset(block, brief.width, brief.height, palette)
