@@ -10,7 +10,8 @@ from media.checking import check_media
 from media.children import Children, Limits, allow_cpu
 from media.errors import ChildrenFailed, CorruptOutput, Reason
 from media.facts import Facts
-from media.finishing import finish_media, is_video
+from media.finishing import is_video
+from media.marking import finish_marked
 from media.probing import probe_media
 from media.wanted import FinishedMedia, Wanted
 
@@ -131,4 +132,4 @@ def _finish_one(work: tuple[bytes | Path, Wanted]) -> FinishedMedia:
     source, wanted = work
     if is_video(wanted):
         allow_cpu(_ENCODING_CPU_S)
-    return finish_media(source, wanted)
+    return finish_marked(source, wanted)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from media import Checker, CorruptOutput, Limits, Reason, Wanted, finish_media
+from media.marks import is_marked
 from media.tests.media_files import exr, glb, hdr, png, sound, video
 
 CAME = {"picture": png(64, 32), "sky": exr(), "video": video(), "sound": sound(1.0), "model": glb()}

@@ -18,7 +18,7 @@ from chassis.ids import uuid7
 from chassis.loops import Loop
 from chassis.outbox import Outbox
 from chassis.service import Service
-from media import Checker
+from media import Checker, Signer
 from objects import FolderStore, StorageError
 from provider_worker import operating
 from provider_worker.adapters.config import CURRENCY, Price, ProviderConfig
@@ -75,6 +75,7 @@ class _Hands:
     production: Production
     providers: Mapping[str, ProviderAdapter]
     checker: Checker
+    signer: Signer | None
     objects: FolderStore
     storage: InternalClient
     foreign: httpx.AsyncClient
@@ -90,6 +91,8 @@ class _Hands:
         await self.storage.stop()
         await self.foreign.aclose()
         await self.checker.close()
+        if self.signer is not None:
+            await self.signer.close()
         await self.objects.close()
 
 
@@ -128,7 +131,9 @@ def build(settings: Settings) -> Service:
         keys=_keys(routes),
         inputs=inputs.held,
     )
-    finisher = CheckedFinisher(objects, checker)
+    material = settings.signing_material()
+    signer = Signer(material) if material else None
+    finisher = CheckedFinisher(objects, checker, signer)
     endings = Endings(table, production.price, production.resendable, uuid7, random, health.is_closed)
     tools = Tools(store, production, finisher, endings, health, claimer.freed)
     bills = Bills(store, production, finisher, grace_s=table.unknown_grace_s)
@@ -167,7 +172,7 @@ def build(settings: Settings) -> Service:
             Loop("forgotten-turns", upkeep.announce_forgotten, idle=FORGOTTEN_EVERY_S),
             Loop("staged-sweep", upkeep.sweep, idle=SWEEP_EVERY_S),
         ],
-        resources=[_Hands(leases, production, providers, checker, objects, storage, foreign)],
+        resources=[_Hands(leases, production, providers, checker, signer, objects, storage, foreign)],
         resource_seconds=max(settings.drain_seconds / 5, settings.lease_seconds),
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
+from typing import Protocol
 
 from media import DIGITAL_SOURCE_TYPE, Generator, Statement, mark_place
 from provider_worker import says
@@ -11,6 +13,17 @@ from schemas.parts import Marking
 
 GENERATOR = Generator("Backlot", version("backlot"))
 OFF = "signing is switched off"
+
+
+class StatementOf(Protocol):
+    """The statement about one output of an attempt."""
+
+    def __call__(self, *, output: int, content_sha256: str) -> Statement: ...
+
+
+def statements_of(task: Task, seed: int | None) -> StatementOf:
+    """See `statement_of`."""
+    return partial(statement_of, task, seed)
 
 
 def statement_of(task: Task, seed: int | None, *, output: int, content_sha256: str) -> Statement:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from provider_worker.routing import Offer
 from schemas.event import Event
-from schemas.parts import AssetContext, Billing, ErrorCode, Fit, PreparedItem, Route
+from schemas.parts import AssetContext, Billing, ErrorCode, Fit, Marking, PreparedItem, Route
 
 CancelReason = Literal["user", "deadline"]
 Ended = Literal["completed", "failed", "cancelled"]
@@ -110,6 +110,7 @@ class Made:
     width: int | None = None
     height: int | None = None
     duration_s: float | None = None
+    marking: Marking | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from PIL import Image
 
 from chassis.ids import uuid7
-from media import Checker
+from media import Checker, Generator, Statement
+from media.marks import marked
 from media.tests.media_files import exr, glb, png, sound, video
 from objects import FolderStore, staged_key
 from provider_worker.engine.endings import outputs
@@ -41,6 +43,10 @@ async def checker() -> AsyncIterator[Checker]:
     await opened.close()
 
 
+def statement(*, output: int, content_sha256: str) -> Statement:
+    return Statement(Generator("Backlot", "1"), "sandbox", "draw-1", datetime.now(UTC), content_sha256, output=output)
+
+
 class Desk:
     """Stages bytes, the primary first, and finishes them."""
 
@@ -54,7 +60,7 @@ class Desk:
             key = staged_key(TENANT, ATTEMPT, number)
             stored = await self.store.put(key, each, max_bytes=len(each))
             pieces.append(Piece(number, role, key, stored.sha256, stored.size))
-        return await self.finisher.finish(pieces, item(**wanted))
+        return await self.finisher.finish(pieces, item(**wanted), statement)
 
     async def kept(self, piece: Piece) -> bytes:
         return b"".join([chunk async for chunk in self.store.open(piece.key)])
@@ -77,20 +83,24 @@ def a_model(**more: Any) -> dict[str, Any]:
     return {"kind": Kind.MODEL_3D, "format": "glb", "width": 0, "height": 0, **more}
 
 
-async def test_a_picture_that_fits_is_handed_over_as_it_came(desk: Desk) -> None:
+async def test_a_picture_that_fits_is_handed_over_as_it_came_and_marked(desk: Desk) -> None:
     data = png(64, 32)
     found = await desk.finished(data)
     [made] = found.outputs
-    assert await desk.kept(made.piece) == data
+    kept = await desk.kept(made.piece)
+    assert kept == marked(data, "image/png")
     assert found.fit is not None
-    assert (made.piece.sha256, found.fit.method, found.flags) == (hashlib.sha256(data).hexdigest(), "none", ())
+    assert (made.piece.sha256, found.fit.method, found.flags) == (hashlib.sha256(kept).hexdigest(), "none", ())
+    assert made.content_sha256 == hashlib.sha256(data).hexdigest()
 
 
 async def test_a_large_picture_has_a_small_one_beside_it(desk: Desk) -> None:
     large, small = (await desk.finished(png(1280, 720), width=1280, height=720)).outputs
     assert (small.piece.role, small.piece.number, small.mime) == ("thumbnail", 16, "image/webp")
     assert (small.width, small.height) == (512, 288)
-    assert small.piece.key.startswith(large.piece.key)
+    came = staged_key(TENANT, ATTEMPT, 0)
+    assert large.piece.key.startswith(f"{came}.")
+    assert small.piece.key.startswith(f"{came}.")
 
 
 async def test_a_native_size_is_made_to_fit_and_what_lies_there_is_what_is_told(desk: Desk) -> None:
@@ -114,7 +124,7 @@ async def test_who_comes_second_finds_what_came_and_tells_the_same(desk: Desk) -
     first = await desk.finished(native)
     came = Piece(0, "primary", staged_key(TENANT, ATTEMPT, 0), hashlib.sha256(native).hexdigest(), len(native))
     assert await desk.kept(came) == native
-    assert await desk.finisher.finish([came], item()) == first
+    assert await desk.finisher.finish([came], item(), statement) == first
     assert first.fit is not None
     assert (first.fit.native_width, first.fit.native_height) == (300, 100)
 
@@ -124,7 +134,7 @@ async def test_a_picture_that_may_not_be_fitted_is_refused(desk: Desk) -> None:
         await desk.finished(png(65, 32), fit="exact_only")
 
 
-async def test_a_sound_a_video_and_a_model_are_handed_over_as_they_came_with_what_is_true_of_them(desk: Desk) -> None:
+async def test_what_is_right_is_handed_over_as_it_came_and_marked_with_what_is_true_of_it(desk: Desk) -> None:
     for data, wanted, seen in (
         (sound(1.5), a_sound(1.5), ("audio/wav", None, None, 1.5)),
         (video(codec="libx264"), a_video(), ("video/mp4", 64, 48, 1.0)),
@@ -133,11 +143,13 @@ async def test_a_sound_a_video_and_a_model_are_handed_over_as_they_came_with_wha
     ):
         found = await desk.finished(data, **wanted)
         [made, small], [told, _] = found.outputs, outputs(found)
-        assert await desk.kept(made.piece) == data
+        kept = await desk.kept(made.piece)
+        assert kept == marked(data, made.mime)
         assert (small.piece.role, small.mime) == ("thumbnail", "image/webp")
         assert Image.open(BytesIO(await desk.kept(small.piece))).size == (small.width, small.height)
         assert (told.mime, told.width, told.height, told.duration_seconds) == seen
-        assert (told.sha256, told.size, found.flags) == (hashlib.sha256(data).hexdigest(), len(data), ())
+        assert (told.sha256, told.size, found.flags) == (hashlib.sha256(kept).hexdigest(), len(kept), ())
+        assert told.content_sha256 == hashlib.sha256(data).hexdigest()
         assert (found.fit is None) is (told.width is None)
 
 
@@ -215,7 +227,7 @@ async def test_further_outputs_are_handed_over_with_their_roles_and_numbers(desk
         (1, "texture_map", "image/png", 16),
         (2, "thumbnail", "image/webp", 8),
     ]
-    assert await desk.kept(found.outputs[1].piece) == texture
+    assert await desk.kept(found.outputs[1].piece) == marked(texture, "image/png")
 
 
 async def test_a_variant_of_a_picture_is_made_to_fit_as_the_first_one_is(desk: Desk) -> None:

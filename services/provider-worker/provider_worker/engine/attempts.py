@@ -24,6 +24,7 @@ from provider_worker.engine.health import Health
 from provider_worker.engine.ports import Finisher, LeaseLost, Refused, TaskStore
 from provider_worker.engine.production import Production
 from provider_worker.engine.submission import AtWork
+from provider_worker.provenance import statements_of
 from provider_worker.routing import Failure
 from provider_worker.tasks import (
     Advance,
@@ -181,7 +182,9 @@ class Attempt:
     async def _check(self, delivery: Delivery, *, again: bool = True) -> None:
         staged = delivery.staged
         try:
-            finished = await self._tools.finisher.finish(staged.pieces, self._task.item)
+            finished = await self._tools.finisher.finish(
+                staged.pieces, self._task.item, statements_of(self._task, staged.seed)
+            )
         except Transient as error:
             self._log.warning("check_postponed", error=str(error))
             await self._write(Await(self._task, CHECK_WAIT_S))

@@ -20,6 +20,7 @@ from provider_worker.engine.ports import Finisher, Refused, TaskStore
 from provider_worker.engine.production import Production, Undelivered
 from provider_worker.engine.side_by_side import side_by_side
 from provider_worker.engine.submission import MOST_UNTOLD
+from provider_worker.provenance import statements_of
 from provider_worker.routing import RETRYABLE, Failure
 from provider_worker.tasks import OpenBill, Staged
 from schemas.parts import Billing, Output
@@ -139,7 +140,7 @@ class Bills:
     async def _late(self, bill: OpenBill, delivery: Delivery) -> _Answer:
         staged = delivery.staged
         try:
-            finished = await self.finisher.finish(staged.pieces, bill.task.item)
+            finished = await self.finisher.finish(staged.pieces, bill.task.item, statements_of(bill.task, staged.seed))
         except Refused as error:
             return _Answer(staged.billing, f"the late result is not usable: {error}", staged)
         return _Answer(staged.billing, "the provider finished late", staged, tuple(outputs(finished)))

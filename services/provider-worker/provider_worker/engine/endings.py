@@ -150,6 +150,7 @@ def outputs(finished: Finished) -> list[Output]:
             width=made.width,
             height=made.height,
             duration_seconds=made.duration_s,
+            marking=made.marking,
         )
         for made in finished.outputs
     ]

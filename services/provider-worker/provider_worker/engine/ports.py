@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
+from provider_worker.provenance import StatementOf
 from provider_worker.tasks import (
     Claimed,
     Closed,
@@ -105,7 +106,7 @@ class Refused(Exception):
 class Finisher(Protocol):
     """Decodes whole results where that can do no harm."""
 
-    async def finish(self, pieces: Sequence[Piece], item: PreparedItem) -> Finished:
+    async def finish(self, pieces: Sequence[Piece], item: PreparedItem, statement: StatementOf) -> Finished:
         """The staged pieces as they are handed over, each under its own key; the first of them is the primary.
 
         A picture has exactly the item's size and format; of another kind what differs from the item is flagged. A

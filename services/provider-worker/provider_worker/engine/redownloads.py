@@ -19,6 +19,7 @@ from provider_worker.engine.endings import outputs
 from provider_worker.engine.ports import Finisher, Refused
 from provider_worker.engine.production import Production, Undelivered
 from provider_worker.engine.side_by_side import side_by_side
+from provider_worker.provenance import statements_of
 from provider_worker.routing import RETRYABLE, Failure
 from provider_worker.tasks import PaidAttempt, Redownload, Staged
 from schemas.events import GenerationSettled
@@ -148,7 +149,8 @@ class Redownloads:
         if staged is None:
             return None
         try:
-            finished = await self.finisher.finish(staged.pieces, paid.task.item)
+            statements = statements_of(paid.task, staged.seed)
+            finished = await self.finisher.finish(staged.pieces, paid.task.item, statements)
         except (Refused, Transient, StorageError, OSError) as error:
             log.info("staged_result_not_used", error=str(error), **facts(paid.task))
             return None
@@ -162,7 +164,8 @@ class Redownloads:
         if isinstance(found, Failure):
             return _NotHad(f"{_LOST}: {found.message}", passes=found.code in RETRYABLE)
         try:
-            finished = await self.finisher.finish(found.staged.pieces, paid.task.item)
+            statements = statements_of(paid.task, found.staged.seed)
+            finished = await self.finisher.finish(found.staged.pieces, paid.task.item, statements)
         except Refused as error:
             return _NotHad(f"the result is not usable: {error}", passes=found.fetched)
         return _Had(found.staged, outputs(finished))
