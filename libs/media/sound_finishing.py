@@ -160,15 +160,18 @@ def _resampled(wave: Wave, rate: int) -> Wave:
 
 
 def _saved(wave: Wave, heard: _Heard, saving: _Saving, *, same_format: bool) -> bytes:
-    subtype = heard.subtype if same_format and heard.subtype in _KEPT else saving.subtype
-    file = BytesIO()
-    soundfile.write(
-        file,
-        wave,
+    out = BytesIO()
+    with soundfile.SoundFile(
+        out,
+        "w",
         heard.rate,
+        wave.shape[1],
+        subtype=heard.subtype if same_format and heard.subtype in _KEPT else saving.subtype,
         format=saving.container,
-        subtype=subtype,
         compression_level=saving.compression,
-    )
+    ) as file:
+        # In parts, because the encoder of Vorbis puts all it is given on the stack, and dies of more than a minute.
+        for at in range(0, len(wave), heard.rate):
+            file.write(wave[at : at + heard.rate])
     # The same sound becomes the same bytes.
-    return ogg_as_stream(file.getvalue(), 1) if saving.container == "OGG" else file.getvalue()
+    return ogg_as_stream(out.getvalue(), 1) if saving.container == "OGG" else out.getvalue()

@@ -252,6 +252,12 @@ def test_one_of_which_only_silence_would_be_left_is_refused() -> None:
     assert refusal(saved(late), Wanted("wav", duration_s=2.0)).reason is Reason.SILENT
 
 
+def test_two_minutes_of_music_can_be_written() -> None:
+    data = saved(np.tile(noise(5.0, loudness=0.05), (25, 1)), "flac")
+    for form in ("wav", "ogg"):
+        assert finish_sound(data, Wanted(form, duration_s=120.0)).facts.duration_s == 120.0
+
+
 async def test_music_is_made_in_a_child() -> None:
     data = saved(np.tile(noise(5.0, loudness=0.05), (7, 1)), "mp3")
     wanted = Wanted("mp3", duration_s=30.0, loop=True, loudness_lufs=-16.0, thumbnail=True)
