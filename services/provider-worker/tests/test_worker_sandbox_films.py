@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from io import BytesIO
+from random import Random
 
 import av
 import numpy as np
@@ -13,9 +14,11 @@ from PIL import Image, ImageFilter
 
 from media import check_media
 from media.video_finishing import MOST_LOOP_SEAM, loop_seam
-from provider_worker.adapters.sandbox.drawing.colours import luminance, parse, to_lab
+from provider_worker.adapters.sandbox.drawing.colours import luminance, palette_of, parse, to_lab
+from provider_worker.adapters.sandbox.drawing.lettering import Block
 from provider_worker.adapters.sandbox.filming.encoding import FilmFormat
 from provider_worker.adapters.sandbox.filming.film import FilmBrief, Scene, filmed, pictures, scenes
+from provider_worker.adapters.sandbox.filming.headline import typeset
 
 Frames = npt.NDArray[np.uint8]
 
@@ -155,6 +158,12 @@ def test_a_headline_appears_in_a_film_and_stands_still_in_a_loop(*, loop: bool, 
     assert letters[-1] > 0.02
 
 
-def test_a_headline_is_not_covered_by_the_lower_edge_while_it_rises() -> None:
-    """It begins below its place, which may be at the very edge."""
-    assert len(drawn(FilmBrief(64, 16, 1.0, 5, palette=BRAND, headline="Go go go"), scenes()[0])) == 24
+def test_a_headline_at_the_very_edge_rises_from_behind_it() -> None:
+    block = Block(("Go",), 40, (0.0, 20.0, 64.0, 64.0), "left", "bottom", "left")
+    headline = typeset(block, 64, 64, palette_of(BRAND, Random(1)))
+    covered = []
+    for share in (0.01, 0.5, 1.0):
+        frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24").reformat(format="yuv420p")
+        headline.onto(frame, share)
+        covered.append(int((frame.to_ndarray(format="gray") > 30).sum()))
+    assert covered[0] < covered[1] < covered[2]
