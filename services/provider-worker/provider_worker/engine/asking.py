@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from provider_worker.adapters.interface import (
@@ -34,6 +35,13 @@ _OF_INPUTS = {
     Kind.VIDEO: Op.IMAGE_TO_VIDEO,
     Kind.MODEL_3D: Op.IMAGE_TO_3D,
 }
+_FAMILIES = (
+    frozenset({"png", "jpg", "jpeg", "webp"}),
+    frozenset({"exr", "hdr"}),
+    frozenset({"mp4", "webm"}),
+    frozenset({"wav", "mp3", "ogg", "flac"}),
+)
+"""Formats that are made into each other here."""
 _BY_ROLE = {"mask": Op.INPAINT, "model": Op.RETEXTURE}
 """Roles that say what is made, whatever else is there."""
 
@@ -46,6 +54,14 @@ def op_of(item: PreparedItem) -> Op:
     if op is None:
         raise ProviderError(ErrorCode.INVALID_REQUEST, f"{item.kind} takes no inputs", outcome=Outcome.NOT_SENT)
     return next((_BY_ROLE[given.role] for given in item.inputs if given.role in _BY_ROLE), op)
+
+
+def native_format(wanted: str, made: Sequence[str]) -> str:
+    """What a provider that makes these is asked for: `wanted`, or else what can be made into it."""
+    if wanted in made:
+        return wanted
+    family = next((formats for formats in _FAMILIES if wanted in formats), frozenset[str]())
+    return next((name for name in made if name in family), wanted)
 
 
 def request_of(task: Task, callback_url: str | None = None) -> GenerationRequest:

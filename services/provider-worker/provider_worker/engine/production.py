@@ -11,8 +11,8 @@ from random import Random
 
 from chassis.ids import uuid7_time
 from provider_worker.adapters.interface import ErrorCode as ProviderCode
-from provider_worker.adapters.interface import ProviderAdapter, ProviderError, Status
-from provider_worker.engine.asking import asked, request_of
+from provider_worker.adapters.interface import GenerationRequest, ProviderAdapter, ProviderError, Status
+from provider_worker.engine.asking import asked, native_format, request_of
 from provider_worker.engine.discretion import Discretion
 from provider_worker.engine.failures import billing_of, failure_of, refusal, spent
 from provider_worker.engine.fetching import Delivery, Fetching
@@ -68,6 +68,11 @@ class Production:
         self._discretion = Discretion(keys)
         self._inputs = inputs
         self._calling: set[int] = set()
+        self._formats = {
+            (name, able.kind, able.op): able.formats
+            for name, adapter in providers.items()
+            for able in adapter.capabilities()
+        }
 
     def calling(self) -> Collection[int]:
         """Ids of tasks whose provider is being called and could not be asked what became of it."""
@@ -79,7 +84,7 @@ class Production:
         if adapter is None:
             return self._disabled.get(use.provider, "there is no such provider")
         try:
-            request = asked(item, use.model, "", "0")
+            request = self._in_its_format(asked(item, use.model, "", "0"), use.provider)
             adapter.plan(request)
             return adapter.estimate(request).amount_micros
         except ProviderError as error:
@@ -215,7 +220,7 @@ class Production:
         return Submission(
             task=task,
             adapter=adapter,
-            request=request_of(task, self._callback_url(task)),
+            request=self._in_its_format(request_of(task, self._callback_url(task)), task.offer.provider),
             route=self._table.route(task.item.kind),
             policy=self._table.policy(adapter.name),
             currency=self._table.currency,
@@ -228,6 +233,11 @@ class Production:
             reference=task.external or Reference(None),
             inputs=self._inputs,
         )
+
+    def _in_its_format(self, request: GenerationRequest, provider: str) -> GenerationRequest:
+        """The request for a format that the provider makes, where that can be made into the asked one."""
+        name = native_format(request.format, self._formats.get((provider, request.kind, request.op), ()))
+        return request if name == request.format else replace(request, format=name)
 
     def _gone(self, task: Task) -> str:
         name = task.offer.provider
