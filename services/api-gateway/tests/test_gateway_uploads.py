@@ -204,7 +204,7 @@ async def test_what_storage_service_says_of_an_upload_is_heard_in_any_order(gate
     hidden = shown.model_copy(update={"revision": 2, "is_public": False, "url": f"{ASSETS}/old"})
     gone = AssetDeleted(asset_id=other, job_id=None, revision=2)
 
-    for batch in ((shown, gone), (hidden,), (hidden, shown, gone)):
+    for batch in ((shown, gone), (hidden, shown, gone), (hidden,)):
         await gateway.hear(*batch)
 
     found = (await gateway.client.get(f"/api/v1/assets/{asset}")).json()
