@@ -285,7 +285,7 @@ async def test_a_deleted_upload_is_said_to_be_gone_and_may_be_brought_again(
 
 
 async def test_nobody_but_the_one_who_asked_hears_of_an_upload(house: House, service: httpx.AsyncClient) -> None:
-    await brought(service, PICTURE)
+    assert (await brought(service, PICTURE)).status_code == 201
     assert await house.said() == []
 
 
