@@ -124,6 +124,7 @@ class JobSpec(Part):
     format: str = "png"
     seed: int | None = None
     fit: Literal["crop", "pad", "exact_only"] = "crop"
+    focus: tuple[float, float] | None = None
     tileable: bool = False
     duration_seconds: float | None = None
     loop: bool = False
@@ -160,7 +161,8 @@ class PreparedItem(Part):
     """One item's finished prompt. `blank` marks an item that had no prompt (R92): it is never generated.
 
     `width` and `height` are 0 where the kind has no pixels, `duration_seconds` and `max_triangles` (an upper bound,
-    R55) are None where it has no length or no mesh. `tileable` is for textures, `loop` for videos and sound effects,
+    R55) are None where it has no length or no mesh. `focus` is the point that a crop keeps nearest to its middle, as
+    shares of width and height; None: the middle. `tileable` is for textures, `loop` for videos and sound effects,
     `effect` for sound effects, `genre` and `instrumental` for music.
     """
 
@@ -176,6 +178,7 @@ class PreparedItem(Part):
     format: str
     seed: int | None = None
     fit: Literal["crop", "pad", "exact_only"] = "crop"
+    focus: tuple[float, float] | None = None
     tileable: bool = False
     duration_seconds: float | None = None
     loop: bool = False

@@ -8,15 +8,15 @@ from typing import Literal
 
 from schemas.parts import Kind
 
-Format = Literal["png", "jpeg", "webp", "mp4", "mp3", "wav", "ogg", "glb", "exr", "hdr"]
+Format = Literal["png", "jpeg", "webp", "mp4", "webm", "mp3", "wav", "ogg", "flac", "glb", "exr", "hdr"]
 Genre = Literal["electronic", "orchestral", "rock", "jazz", "ambient", "pop", "hip-hop"]
 Effect = Literal["click", "spin", "flip", "scratch", "match", "win", "lose", "countdown", "reveal", "confetti"]
 
 FEWEST_TRIANGLES, MOST_TRIANGLES = 100, 300_000
 
 _PICTURES: tuple[Format, ...] = ("png", "jpeg", "webp")
-_SOUNDS: tuple[Format, ...] = ("mp3", "wav", "ogg")
-_PIXELS = frozenset({"width", "height", "fit", "negative_prompt"})
+_SOUNDS: tuple[Format, ...] = ("mp3", "wav", "ogg", "flac")
+_PIXELS = frozenset({"width", "height", "fit", "focus", "negative_prompt"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ RULES: Mapping[Kind, KindRules] = {
     Kind.ENVIRONMENT_MAP: KindRules(
         ("exr", "hdr"), frozenset({"width", "height", "negative_prompt"}), edges=(128, 4096)
     ),
-    Kind.VIDEO: KindRules(("mp4",), _PIXELS | {"duration_seconds", "loop"}, Span(4, 15, 8), (64, 1920)),
+    Kind.VIDEO: KindRules(("mp4", "webm"), _PIXELS | {"duration_seconds", "loop"}, Span(4, 15, 8), (64, 1920)),
     Kind.SFX: KindRules(
         _SOUNDS, frozenset({"duration_seconds", "loop", "effect"}), Span(0.5, 5, 2), subject=frozenset({"effect"})
     ),

@@ -81,7 +81,11 @@ Path = Annotated[
     StringConstraints(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9 ._/-]+$"),
     AfterValidator(_safe_path),
 ]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Prompt = Annotated[Text, StringConstraints(min_length=1, max_length=PROMPT_LIMIT), AfterValidator(_not_blank)]
+
+
+_FOCUS = "where a crop has its middle, from [0, 0] at the upper left to [1, 1]"
 
 
 def _taken_by(field: str, more: str = "") -> str:
@@ -153,6 +157,7 @@ class JobRequest(BaseModel):
     format: Format | None = Field(default=None, description=_FORMATS)
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
     fit: Literal["crop", "pad", "exact_only"] = "crop"
+    focus: tuple[Share, Share] | None = Field(default=None, description=_taken_by("focus", _FOCUS))
     tileable: bool | None = Field(default=None, description=_taken_by("tileable", "true unless it is said to be false"))
     duration_seconds: float | None = Field(default=None, allow_inf_nan=False, description=_SPANS)
     loop: bool = Field(default=False, description=_taken_by("loop", "the end meets the beginning"))
@@ -269,6 +274,7 @@ def translate(request: JobRequest) -> Order:
         format=_format(request, kind, rules),
         seed=request.seed,
         fit=request.fit,
+        focus=request.focus,
         tileable=kind is Kind.TEXTURE and request.tileable is not False,
         duration_seconds=_seconds(request, kind, rules),
         loop=request.loop,

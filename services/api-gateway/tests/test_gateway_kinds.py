@@ -59,6 +59,8 @@ ASKED: list[dict[str, Any]] = [
     {"kind": "music", "duration_seconds": 120, "genre": "hip-hop", "instrumental": False, "format": "mp3"},
     {"kind": "model_3d", "max_triangles": 100, "format": "glb"},
     {"kind": "image", "format": "jpeg"},
+    {"kind": "video", "format": "webm"},
+    {"kind": "music", "format": "flac"},
 ]
 
 
@@ -67,6 +69,11 @@ def test_what_is_asked_of_a_kind_is_what_is_ordered(body: dict[str, Any]) -> Non
     spec = ordered(**body)
 
     assert {name: getattr(spec, name) for name in body} == body
+
+
+def test_a_crop_has_its_middle_where_it_is_asked_for() -> None:
+    assert ordered(kind="image", focus=[0, 0.25]).focus == (0, 0.25)
+    assert ordered(kind="image").focus is None
 
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
@@ -82,8 +89,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"kind": "environment_map", "fit": "pad"}, "/fit", "is for image, texture, video"),
     ({"kind": "environment_map", "tileable": True}, "/tileable", "is for texture"),
     ({"kind": "image", "format": "mp4"}, "/format", "of image is png, jpeg, webp, not mp4"),
-    ({"kind": "video", "format": "png"}, "/format", "of video is mp4, not png"),
-    ({"kind": "music", "format": "glb"}, "/format", "of music is mp3, wav, ogg, not glb"),
+    ({"kind": "video", "format": "png"}, "/format", "of video is mp4, webm, not png"),
+    ({"kind": "music", "format": "glb"}, "/format", "of music is mp3, wav, ogg, flac, not glb"),
     ({"kind": "video", "duration_seconds": 3.9}, "/duration_seconds", "of video is 4 to 15, not 3.9"),
     ({"kind": "video", "duration_seconds": 15.1}, "/duration_seconds", "of video is 4 to 15, not 15.1"),
     ({"kind": "sfx", "duration_seconds": 0.4}, "/duration_seconds", "of sfx is 0.5 to 5, not 0.4"),
@@ -106,6 +113,9 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         "/negative_prompt",
         "is for image, texture, environment_map, video, music",
     ),
+    ({"kind": "music", "focus": [0.5, 0.5]}, "/focus", "is for image, texture, video"),
+    ({"kind": "image", "focus": [0.5, 1.1]}, "/focus/1", "less than or equal to 1"),
+    ({"kind": "image", "focus": [0.5]}, "/focus/1", "required"),
     ({"kind": "video", "tileable": True}, "/tileable", "is for texture"),
     ({"kind": "music", "loop": True}, "/loop", "is for video, sfx"),
     ({"kind": "sfx", "instrumental": False}, "/instrumental", "is for music"),

@@ -75,6 +75,7 @@ def _items(job_id: UUID, spec: JobSpec, template: Template, rendered: Rendered) 
             format=spec.format,
             seed=None if spec.seed is None else spec.seed + number - 1,
             fit=spec.fit,
+            focus=spec.focus,
             tileable=spec.tileable,
             duration_seconds=spec.duration_seconds,
             loop=spec.loop,

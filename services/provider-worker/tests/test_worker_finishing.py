@@ -119,6 +119,22 @@ async def test_much_that_is_lost_is_never_silent(desk: Desk) -> None:
     assert (await desk.finished(png(768, 1344), width=1080, height=1920)).flags == ("upscaled",)
 
 
+async def test_a_crop_keeps_what_it_is_asked_to(desk: Desk) -> None:
+    halves = Image.new("RGB", (128, 32), "red")
+    halves.paste("blue", (64, 0, 128, 32))
+    file = BytesIO()
+    halves.save(file, "PNG")
+    for focus, colour in (((0.0, 0.5), (255, 0, 0)), ((1.0, 0.5), (0, 0, 255))):
+        [made] = (await desk.finished(file.getvalue(), width=64, height=32, focus=focus)).outputs
+        with Image.open(BytesIO(await desk.kept(made.piece))) as kept:
+            assert kept.convert("RGB").getpixel((32, 16)) == colour
+
+
+async def test_a_picture_without_light_makes_an_environment_map_that_says_so(desk: Desk) -> None:
+    found = await desk.finished(png(64, 32), kind=Kind.ENVIRONMENT_MAP, format="hdr", width=64, height=32)
+    assert found.flags == ("from_ldr",)
+
+
 async def test_who_comes_second_finds_what_came_and_tells_the_same(desk: Desk) -> None:
     native = png(300, 100)
     first = await desk.finished(native)

@@ -106,7 +106,8 @@ class CheckedFinisher:
     async def _found(self, piece: Piece, wanted: Wanted) -> FinishedMedia:
         source = await self._source(piece)
         try:
-            if wanted.format not in _PICTURES:
+            # A large tile takes seconds, which a group of pictures would wait for.
+            if wanted.format not in _PICTURES or wanted.tileable:
                 return await self._checker.finish(source, wanted)
             self._next = (self._next + 1) % LANES
             return await self._lanes[self._next].submit((source, wanted))

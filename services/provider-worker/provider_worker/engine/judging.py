@@ -12,6 +12,7 @@ MOST_CROP = 0.10
 MOST_SCALE = 1.25
 MUSIC_LUFS = -14.0
 """What streaming services play music at, so that nobody has to reach for the volume."""
+MIDDLE = (0.5, 0.5)
 EXACT_S = 0.05
 """No length is further away from the asked one: a frame lasts as long, and so does the padding of a lossy codec."""
 
@@ -30,6 +31,7 @@ def wanted_of(item: PreparedItem) -> Wanted:
         width=item.width,
         height=item.height,
         fit=item.fit,
+        focus=item.focus or MIDDLE,
         duration_s=item.duration_seconds,
         loop=item.loop,
         tileable=item.tileable,
@@ -72,7 +74,8 @@ def flags_of(found: FinishedMedia, item: PreparedItem) -> Iterator[str]:
     """What a user should know of a result that is not quite what its provider made, or not quite what was asked for.
 
     Providers.md, section 13: `cropped` where more than a tenth was cut away, `upscaled` where it was enlarged by more
-    than a quarter, `length_adjusted` where time was cut off or added; `over_polycount` above its triangles (R55).
+    than a quarter, `length_adjusted` where time was cut off or added, `from_ldr` where a picture
+    without light beyond white became an environment map; `over_polycount` above its triangles (R55).
     """
     if found.crop_share > MOST_CROP:
         yield "cropped"
@@ -80,5 +83,7 @@ def flags_of(found: FinishedMedia, item: PreparedItem) -> Iterator[str]:
         yield "upscaled"
     if found.length_adjusted:
         yield "length_adjusted"
+    if found.from_ldr:
+        yield "from_ldr"
     if item.max_triangles is not None and (found.facts.triangles or 0) > item.max_triangles:
         yield "over_polycount"
