@@ -28,11 +28,11 @@ body { margin: 0; padding: 2rem clamp(1rem, 4vw, 4rem); background: var(--ground
 h1 { margin: 0 0 1.5rem; font-size: 1.6rem; }
 main { display: grid; gap: 1.5rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); }
 article { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; overflow: hidden; }
-.show { display: grid; place-items: center; aspect-ratio: 16 / 9; background: #000; }
-.show > img, .show > video { width: 100%; height: 100%; object-fit: contain; }
-.tiled { width: 100%; height: 100%; background-size: 33.34%; }
-.with-sound { position: relative; }
-.with-sound > audio { position: absolute; bottom: .5rem; width: calc(100% - 1rem); }
+.show { position: relative; aspect-ratio: 16 / 9; background: #000; }
+.show > * { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: contain; }
+.tiled { background-size: 33.34%; }
+.with-sound > img { object-fit: cover; }
+.with-sound > audio { inset: auto .5rem .5rem; width: calc(100% - 1rem); height: 2.5rem; }
 .words { padding: .75rem 1rem 1rem; }
 h2 { margin: 0; font-size: 1.05rem; }
 p { margin: .25rem 0; color: var(--soft); font-size: .875rem; }
