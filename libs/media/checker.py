@@ -12,6 +12,7 @@ from media.errors import ChildrenFailed, CorruptOutput, Reason
 from media.facts import Facts
 from media.finishing import is_video
 from media.marking import finish_marked
+from media.previews import preview
 from media.probing import probe_media
 from media.wanted import FinishedMedia, Wanted
 
@@ -54,6 +55,13 @@ class Checker:
     async def probe(self, source: bytes | Path) -> Facts:
         """What the header of media of any kind says, as `probe_media`; raises as `check`."""
         [outcome] = await self._each(self._anything, _probe_one, [source])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def preview(self, source: bytes | Path) -> bytes | None:
+        """A small WebP that stands for media in a list, as `previews.preview`. Raises as `check`."""
+        [outcome] = await self._each(self._anything, _preview_one, [source])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -118,6 +126,10 @@ def _all(look: Callable[[W], F], works: Sequence[W]) -> list[F | CorruptOutput |
 
 def _nothing() -> None:
     """A child that answers this is alive."""
+
+
+def _preview_one(source: bytes | Path) -> bytes | None:
+    return preview(source)
 
 
 def _check_one(source: bytes | Path) -> Facts:

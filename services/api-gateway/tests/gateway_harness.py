@@ -57,6 +57,7 @@ UPLOADED: dict[str, Any] = {
     "late": False,
     "flags": [],
     "created_at": "2026-11-22T00:00:00Z",
+    "thumbnail": {"id": "01981d2e-9c11-7a00-8a00-0000000000f1", "sha256": "5a" * 32},
 }
 
 

@@ -57,6 +57,7 @@ async def test_an_upload_is_passed_on_as_it_is_and_is_an_asset_at_once(gateway: 
     assert gateway.storage.bodies == [("image/png", PICTURE)]
     assert (asset["origin"], asset["job_id"], asset["item"], asset["role"]) == ("upload", None, None, "primary")
     assert asset["url"].startswith(f"{ASSETS}/asset/{asset['id']}?exp=")
+    assert asset["thumbnail_url"].startswith(f"{ASSETS}/asset/01981d2e-9c11-7a00-8a00-0000000000f1?exp=")
     shown = (await gateway.client.get(f"/api/v1/assets/{asset['id']}")).json()
     assert {**shown, "url": "", "thumbnail_url": ""} == {**asset, "url": "", "thumbnail_url": ""}
 

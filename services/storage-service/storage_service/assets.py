@@ -50,6 +50,16 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """The small picture that is stored with an asset."""
+
+    id: UUID
+    sha256: str
+    is_public: bool
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class Asset:
     """One version behind a logical name. Its bytes never change; `revision` counts changes of who may see it.
 
@@ -83,6 +93,7 @@ class Asset:
     marking: Mapping[str, Any] | None
     created_at: datetime
     now: float
+    thumbnail: Thumbnail | None = None
 
     @property
     def made_by(self) -> UUID | None:

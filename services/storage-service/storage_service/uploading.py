@@ -16,7 +16,7 @@ from uuid import UUID
 from chassis.errors import BacklotError, FieldError, Invalid, StorageError, TooLarge, Unavailable
 from chassis.ids import uuid7
 from chassis.telemetry import get_logger
-from media import Checker, ChildrenFailed, CorruptOutput, Facts
+from media import Checker, ChildrenFailed, CorruptOutput, Facts, Probe, probe
 from objects import ObjectStore, ObjectTooLarge, Stored, staged_key
 from objects import StorageError as ObjectError
 from schemas.parts import AssetContext, Kind, Output
@@ -34,7 +34,8 @@ SHORTEST_MUSIC_S = 30.0
 """A shorter sound is an effect (R49, R50)."""
 PATIENCE_S = 30.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.25
-_NUMBER = 0
+_NUMBER, _THUMBNAIL_NUMBER = 0, 1
+_MOST_THUMBNAIL_BYTES = 1 << 20
 
 
 class CorruptUpload(BacklotError):
@@ -55,6 +56,11 @@ class Upload:
     def staged(self) -> str:
         """Where its bytes are until they are promoted."""
         return staged_key(str(self.tenant_id), str(self.id), _NUMBER)
+
+    @property
+    def thumbnail(self) -> str:
+        """Where its thumbnail is until then."""
+        return staged_key(str(self.tenant_id), str(self.id), _THUMBNAIL_NUMBER)
 
 
 class Desk(Protocol):
@@ -139,7 +145,10 @@ class Uploader:
             return known
         facts = await self._facts(upload)
         see_claim(claimed, facts.mime)
-        if await self._desk.hand_over(upload, stored.sha256, [_arrival(upload, stored, facts)]):
+        outputs = [_arrival(upload, stored, facts)]
+        if (small := await self._thumbnail(upload)) is not None:
+            outputs.append(_small_arrival(upload, *small, outputs[0]))
+        if await self._desk.hand_over(upload, stored.sha256, outputs):
             self._wake()
         return await self._kept(upload, stored.sha256)
 
@@ -161,6 +170,17 @@ class Uploader:
             raise Unavailable(STORAGE_SERVICE, "uploads cannot be looked at for now; try again") from error
         except (OSError, ObjectError) as error:
             raise StorageError("the upload could not be read back") from error
+
+    async def _thumbnail(self, upload: Upload) -> tuple[Stored, Probe] | None:
+        """Staged; nothing is refused for want of one."""
+        try:
+            data = await self._checker.preview(await self._source(upload))
+            if data is None:
+                return None
+            return await self._store.put(upload.thumbnail, data, max_bytes=_MOST_THUMBNAIL_BYTES), probe(data)
+        except (CorruptOutput, ChildrenFailed, OSError, ObjectError) as error:
+            log.warning("upload_without_thumbnail", upload=str(upload.id), reason=str(error))
+            return None
 
     async def _source(self, upload: Upload) -> bytes | Path:
         path = self._store.local_path(upload.staged)
@@ -189,7 +209,7 @@ class Uploader:
             log.warning("upload_not_tidied", upload=str(upload.id), exc_info=error)
 
     async def _remove(self, uploads: Sequence[Upload]) -> None:
-        await self._store.delete_many([upload.staged for upload in uploads])
+        await self._store.delete_many([key for upload in uploads for key in (upload.staged, upload.thumbnail)])
         await self._desk.forget(uploads)
 
 
@@ -232,3 +252,19 @@ def _arrival(upload: Upload, stored: Stored, facts: Facts) -> Arrival:
     context = AssetContext(user_id=upload.user_id, kind=kind_of(facts), run=RUN)
     handover = Handover(output=output, logical_name=str(upload.id), context=context)
     return Arrival(OutputKey(upload.id, UPLOAD_ITEM, 0, _NUMBER), upload.tenant_id, uuid7(), handover)
+
+
+def _small_arrival(upload: Upload, stored: Stored, seen: Probe, of: Arrival) -> Arrival:
+    output = Output(
+        number=_THUMBNAIL_NUMBER,
+        role="thumbnail",
+        staged_key=upload.thumbnail,
+        sha256=stored.sha256,
+        content_sha256=stored.sha256,
+        size=stored.size,
+        mime=seen.mime,
+        width=seen.width,
+        height=seen.height,
+    )
+    key = OutputKey(upload.id, UPLOAD_ITEM, 0, _THUMBNAIL_NUMBER)
+    return Arrival(key, upload.tenant_id, uuid7(), of.handover.model_copy(update={"output": output}))

@@ -203,11 +203,17 @@ async def test_a_thumbnail_is_seen_by_those_who_see_its_picture(house: House, se
     other, _ = await kept_with_thumbnail(house)
     listed = (await service.get("/v1/assets", headers=as_())).json()
     assert ([one["id"] for one in listed["items"]], listed["total"]) == ([str(other), str(picture)], 2)
+    for one in listed["items"]:
+        assert (await fetch(house, one["thumbnail_url"])).content == b"small"
 
     await service.put(f"/v1/assets/{picture}/visibility", headers=as_(), json={"is_public": True})
     shown = {one.asset_id: (one.revision, one.is_public) for one in await house.said(AssetVisibilityChanged)}
     assert shown == {picture: (2, True), small: (2, True)}
-    assert (await fetch(house, f"{ORIGIN}/asset/{small}?v=2")).content == b"small"
+    body = (await service.get(f"/v1/assets/{picture}", headers=as_())).json()
+    assert body["thumbnail_url"] == f"{ORIGIN}/asset/{small}?v=2"
+    assert (await fetch(house, body["thumbnail_url"])).content == b"small"
+    alone = (await service.get(f"/v1/assets/{await house.kept(b'alone')}", headers=as_())).json()
+    assert alone["thumbnail_url"] == alone["url"], "a picture stands for itself"
 
 
 async def test_a_thumbnail_goes_with_its_picture(house: House, service: httpx.AsyncClient) -> None:

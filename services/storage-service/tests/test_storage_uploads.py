@@ -16,8 +16,10 @@ from pydantic import SecretStr
 
 from chassis.http import Context, context_headers, make_app
 from chassis.ids import uuid7
-from media import Checker
+from media import Checker, probe, sniffed
+from media.marks import is_marked
 from media.tests.media_files import exr, glb, png, sound, video
+from objects import blob_key
 from schemas.assets import AssetDeleted
 from stack.testing import PostgresServer
 from storage_service.http.content import content_routes
@@ -133,6 +135,20 @@ async def test_bytes_become_a_private_asset_of_the_kind_they_are(
     assert asset["sha256"] == hashlib.sha256(data).hexdigest()
     assert house.blob(data).read_bytes() == data
     assert staged(house) == []
+    if kind == "image":
+        assert asset["thumbnail"] is None, "a picture that is small enough stands for itself"
+    else:
+        small = house.root / blob_key(str(TENANT), asset["thumbnail"]["sha256"])
+        assert sniffed(small.read_bytes()) == "image/webp"
+
+
+async def test_a_large_picture_has_a_small_one_that_says_nothing_of_a_machine(
+    house: House, service: httpx.AsyncClient
+) -> None:
+    asset = (await brought(service, png(1024, 512))).json()
+    small = (house.root / blob_key(str(TENANT), asset["thumbnail"]["sha256"])).read_bytes()
+    assert (probe(small).width, probe(small).height) == (512, 256)
+    assert not is_marked(small, "image/webp")
 
 
 async def test_pixels_are_those_that_were_decoded(service: httpx.AsyncClient) -> None:

@@ -36,7 +36,7 @@ _SHOWN = (
 
 async def keep_upload(conn: AsyncConnection, tenant_id: UUID, made: Mapping[str, Any], url: str) -> bool:
     """Knows an upload, private at its lasting address `url`; False where it is known already."""
-    body = {name: made[name] for name in _SHOWN} | {"provenance": None}
+    body = {name: made[name] for name in _SHOWN} | {"provenance": None, "thumbnail": _thumbnail(made, url)}
     values = {
         "id": UUID(made["id"]),
         "tenant_id": tenant_id,
@@ -81,3 +81,11 @@ async def known_assets(
 
 def _known(user_id: UUID, sha256: str, body: Mapping[str, Any]) -> KnownAsset:
     return KnownAsset(user_id, body["mime"], sha256, body["file_size"], body["width"], body["height"])
+
+
+def _thumbnail(made: Mapping[str, Any], url: str) -> dict[str, Any] | None:
+    small = made["thumbnail"]
+    if small is None:
+        return None
+    address = url.replace(made["id"], small["id"])
+    return {"asset_id": small["id"], "url": address, "is_public": False, "sha256": small["sha256"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -17,6 +18,15 @@ from storage_service.assets import Asset
 from storage_service.ownership import SEES_ALL, Viewer
 from storage_service.store.assets import Filter
 from storage_service.store.catalog import Catalog
+
+_PICTURES = frozenset({"image/png", "image/jpeg", "image/webp"})
+
+
+class ThumbnailView(BaseModel):
+    """The small picture that is stored with an asset."""
+
+    id: UUID
+    sha256: str
 
 
 class AssetView(BaseModel):
@@ -35,7 +45,8 @@ class AssetView(BaseModel):
     asset_type: str | None
     url: str
     url_expires_at: datetime | None
-    thumbnail_url: str | None = None
+    thumbnail_url: str | None
+    thumbnail: ThumbnailView | None
     path: str
     version: int
     revision: int
@@ -93,6 +104,7 @@ class Shown:
     def view(self, asset: Asset) -> AssetView:
         """The view of one asset."""
         url, ends = self._address(asset)
+        small = asset.thumbnail
         return AssetView(
             id=asset.id,
             origin="upload" if asset.made_by is None else "job",
@@ -104,6 +116,8 @@ class Shown:
             asset_type=asset.asset_type,
             url=url,
             url_expires_at=ends,
+            thumbnail_url=self._small(asset, url),
+            thumbnail=None if small is None else ThumbnailView(id=small.id, sha256=small.sha256),
             path=asset.path,
             version=asset.version,
             revision=asset.revision,
@@ -119,6 +133,14 @@ class Shown:
             provenance=_provenance(asset),
             created_at=asset.created_at,
         )
+
+    def _small(self, asset: Asset, url: str) -> str | None:
+        """A picture that is small enough has no thumbnail beside it."""
+        small = asset.thumbnail
+        if small is None:
+            return url if asset.mime in _PICTURES else None
+        shown = replace(asset, id=small.id, sha256=small.sha256, is_public=small.is_public, revision=small.revision)
+        return self._address(shown)[0]
 
     def _address(self, asset: Asset) -> tuple[str, datetime | None]:
         if asset.is_public:

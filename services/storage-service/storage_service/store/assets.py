@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage_service.assets import Asset, Placed, Served
+from storage_service.assets import Asset, Placed, Served, Thumbnail
 
 _INSERT = text("""
     INSERT INTO assets (id, tenant_id, user_id, job_id, item, attempt, output, role, kind, asset_type, path, version,
@@ -41,7 +41,10 @@ _SERVED = text("""
 _COLUMNS = """
     id, tenant_id, user_id, job_id, item, role, kind, asset_type, path, version, sha256, content_sha256, size, mime,
     width, height, duration_seconds, is_public, late, revision, context::text AS context, lineage::text AS lineage,
-    flags::text AS flags, marking::text AS marking, created_at, extract(epoch FROM now())::double precision AS now
+    flags::text AS flags, marking::text AS marking, created_at, extract(epoch FROM now())::double precision AS now,
+    (SELECT json_build_object('id', t.id, 'sha256', t.sha256, 'is_public', t.is_public, 'revision', t.revision)::text
+        FROM assets t WHERE t.role = 'thumbnail' AND t.deleted_at IS NULL AND assets.role = 'primary'
+            AND (t.job_id, t.item, t.attempt) = (assets.job_id, assets.item, assets.attempt) LIMIT 1) AS thumbnail
 """
 
 _MINE = "FROM assets WHERE id = :id AND tenant_id = :tenant_id AND deleted_at IS NULL"
@@ -54,7 +57,7 @@ _THUMBNAILS = text(f"""
     WHERE role = 'thumbnail' AND deleted_at IS NULL AND (tenant_id, job_id, item, attempt) = (
         SELECT tenant_id, job_id, item, attempt FROM assets WHERE id = :id AND role = 'primary')
     ORDER BY id FOR UPDATE
-""")
+""")  # noqa: S608 - put together from constants
 
 _FILTER = """
     FROM assets
@@ -175,5 +178,13 @@ def _asset(row: Row[Any]) -> Asset:
             "lineage": json.loads(lineage) if lineage else None,
             "flags": tuple(json.loads(values["flags"])),
             "marking": json.loads(marking) if marking else None,
+            "thumbnail": _thumbnail(values["thumbnail"]),
         }
     )
+
+
+def _thumbnail(found: str | None) -> Thumbnail | None:
+    if found is None:
+        return None
+    values = json.loads(found)
+    return Thumbnail(UUID(values["id"]), values["sha256"], values["is_public"], values["revision"])
