@@ -1,4 +1,4 @@
-"""`python -m bench [--quick]`: runs the system by itself and prints one JSON object; progress goes to stderr."""
+"""`python -m bench [--quick | --kinds]`: runs the system by itself, prints one JSON object; progress goes to stderr."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from bench import measures
+from bench.kinds import each_kind
 from bench.processes import speed, usage
 from stack.state import StackInfo
 from stack.system import System
@@ -29,18 +30,23 @@ SETTINGS = {
     "PROVIDER_WORKER_HANDS": "256",
     "BACKLOT_LOG_LEVEL": "WARNING",
 }
+MAKING = {"PROVIDER_WORKER_PROVIDERS": "sandbox", "BACKLOT_LOG_LEVEL": "WARNING"}
+"""The sandbox as it is: what it makes is real, and looked at."""
 
 
-async def main(*, quick: bool) -> dict[str, Any]:
+async def main(*, quick: bool, kinds: bool) -> dict[str, Any]:
     """All figures of one run."""
     scale = 0.1 if quick else 1.0
     with tempfile.TemporaryDirectory(prefix="backlot-bench-") as home:
         began = time.perf_counter()
-        system = System(Path(home), port=0, env=SETTINGS)
+        system = System(Path(home), port=0, env=MAKING if kinds else SETTINGS)
         async with system:
             started = time.perf_counter() - began
             ERR.print(f"ready in {started:.1f} s")
-            found = await _measure(system.info, scale)
+            if kinds:
+                found = {"kinds": await asyncio.to_thread(each_kind, system.info)}
+            else:
+                found = await _measure(system.info, scale)
     return {
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
@@ -89,4 +95,7 @@ async def _idle(info: StackInfo) -> dict[str, Any]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the whole system; prints JSON.")
     parser.add_argument("--quick", action="store_true", help="a tenth of the load, for a first look")
-    sys.stdout.write(json.dumps(asyncio.run(main(quick=parser.parse_args().quick)), indent=2) + "\n")
+    parser.add_argument("--kinds", action="store_true", help="one thing of each kind, and how long it takes")
+    chosen = parser.parse_args()
+    figures = asyncio.run(main(quick=chosen.quick, kinds=chosen.kinds))
+    sys.stdout.write(json.dumps(figures, indent=2) + "\n")
