@@ -124,7 +124,7 @@ async def test_every_format_of_every_kind_is_made_in_the_asked_size_and_length(
     provider: ProviderAdapter, reference: str, kind: MediaKind, name: str
 ) -> None:
     request = replace(WISHES[kind], request_id=reference, format=name)
-    [can] = [can for can in provider.capabilities() if can.kind is kind]
+    [can] = [can for can in provider.capabilities() if (can.kind, can.op) == (kind, request.op)]
     assert name in can.formats
     status = await submitted(provider, request)
     found = check_media(await bytes_of(provider, status))
@@ -235,7 +235,8 @@ def sky(width: int, height: int) -> GenerationRequest:
 
 
 REFUSED = [
-    (replace(WISHES[MediaKind.IMAGE], op=Op.INPAINT), "does not make image by inpaint"),
+    (replace(WISHES[MediaKind.IMAGE], op=Op.RETEXTURE), "does not make image by retexture"),
+    (replace(WISHES[MediaKind.TEXTURE], op=Op.INPAINT), "does not make texture by inpaint"),
     (replace(WISHES[MediaKind.TEXTURE], format="gif"), "format is 'gif', but must be one of png, jpeg, webp"),
     (replace(WISHES[MediaKind.TEXTURE], width=4097), "width is 4097"),
     (replace(WISHES[MediaKind.ENVIRONMENT_MAP], format="png"), "format is 'png', but must be one of exr, hdr"),

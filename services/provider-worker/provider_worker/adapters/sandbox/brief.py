@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from provider_worker.adapters.interface import ErrorCode, GenerationRequest, MediaKind, ProviderError
+from provider_worker.adapters.sandbox.building import inputs_planned
 from provider_worker.adapters.sandbox.drawing.colours import Rgb, named_in, parse
 from provider_worker.adapters.sandbox.drawing.picture import Brief, seed_of
 from provider_worker.adapters.sandbox.faults import without_tags
@@ -42,7 +43,7 @@ _OWN: Mapping[MediaKind, tuple[str, ...]] = {
 def planned(req: GenerationRequest) -> dict[str, Any]:
     """The sandbox's wire body; raises INVALID_REQUEST."""
     rule = KINDS.get(req.kind)
-    if rule is None or req.op is not rule.op:
+    if rule is None or req.op not in (rule.op, *rule.of_inputs):
         raise _invalid(f"the sandbox does not make {req.kind} by {req.op}")
     _check_size(req, rule)
     if req.format not in rule.formats:
@@ -66,6 +67,7 @@ def planned(req: GenerationRequest) -> dict[str, Any]:
         "palette": _palette(palette) if palette else ["#{:02x}{:02x}{:02x}".format(*one) for one in named_in(words)],
         "headline": str(headline)[:_LONGEST_HEADLINE] if headline else _quoted(words),
         **_own(req),
+        **inputs_planned(req),
     }
 
 

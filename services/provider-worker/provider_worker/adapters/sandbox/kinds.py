@@ -26,7 +26,7 @@ class KindRule:
     """How one kind is made: `formats` with their MIME types, `unit` of its price, seconds a child may take for one.
 
     `edges` are the shortest and the longest edge in pixels, `span` bounds its seconds, of which `usual_s` are made
-    where none are asked for; None where the kind has no such thing.
+    where none are asked for; None where the kind has no such thing. `op` makes it of words, `of_inputs` of inputs too.
     """
 
     op: Op
@@ -37,11 +37,28 @@ class KindRule:
     edges: tuple[int, int] | None = None
     span: Span | None = None
     usual_s: float | None = None
+    of_inputs: tuple[Op, ...] = ()
 
 
 KINDS: Mapping[MediaKind, KindRule] = {
-    MediaKind.IMAGE: KindRule(Op.TEXT_TO_IMAGE, _PICTURES, _SEEN | {"headline"}, "image", 60.0, (16, 4096)),
-    MediaKind.TEXTURE: KindRule(Op.TEXT_TO_IMAGE, _PICTURES, _SEEN | {"tileable"}, "image", 60.0, (16, 4096)),
+    MediaKind.IMAGE: KindRule(
+        Op.TEXT_TO_IMAGE,
+        _PICTURES,
+        _SEEN | {"headline"},
+        "image",
+        timeout_s=60.0,
+        edges=(16, 4096),
+        of_inputs=(Op.EDIT_IMAGE, Op.INPAINT),
+    ),
+    MediaKind.TEXTURE: KindRule(
+        Op.TEXT_TO_IMAGE,
+        _PICTURES,
+        _SEEN | {"tileable"},
+        "image",
+        timeout_s=60.0,
+        edges=(16, 4096),
+        of_inputs=(Op.EDIT_IMAGE,),
+    ),
     MediaKind.ENVIRONMENT_MAP: KindRule(Op.TEXT_TO_IMAGE, _SKIES, _SEEN, "image", 60.0, (32, 4096)),
     MediaKind.VIDEO: KindRule(
         Op.TEXT_TO_VIDEO,
@@ -52,6 +69,7 @@ KINDS: Mapping[MediaKind, KindRule] = {
         edges=(16, 1920),
         span=Span(0.5, 15.0),
         usual_s=8.0,
+        of_inputs=(Op.IMAGE_TO_VIDEO,),
     ),
     MediaKind.SFX: KindRule(
         Op.TEXT_TO_SFX,
@@ -72,7 +90,12 @@ KINDS: Mapping[MediaKind, KindRule] = {
         usual_s=30.0,
     ),
     MediaKind.MODEL_3D: KindRule(
-        Op.TEXT_TO_3D, {"glb": "model/gltf-binary"}, _SEEN | {"pbr", "max_triangles"}, "generation", 120.0
+        Op.TEXT_TO_3D,
+        {"glb": "model/gltf-binary"},
+        _SEEN | {"pbr", "max_triangles"},
+        "generation",
+        timeout_s=120.0,
+        of_inputs=(Op.IMAGE_TO_3D,),
     ),
 }
 
@@ -90,11 +113,11 @@ PRICES = Prices(
 
 
 def capabilities() -> Sequence[Capability]:
-    """One for each kind."""
+    """One for each kind, and for each way it is made."""
     return [
         Capability(
             kind=kind,
-            op=rule.op,
+            op=op,
             mode="sync",
             sizes=None if rule.edges else (),
             size_rule=_size_rule(kind, rule),
@@ -104,6 +127,7 @@ def capabilities() -> Sequence[Capability]:
             idempotency="client_ref",
         )
         for kind, rule in KINDS.items()
+        for op in (rule.op, *rule.of_inputs)
     ]
 
 

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from media import Children, ChildrenFailed
 from objects import Grouped
 from provider_worker.adapters.config import Prices
 from provider_worker.adapters.interface import (
@@ -27,9 +26,10 @@ from provider_worker.adapters.interface import (
 )
 from provider_worker.adapters.sandbox import faults
 from provider_worker.adapters.sandbox.brief import picture_of, planned, seed_in, sha256_of
+from provider_worker.adapters.sandbox.inputs import SandboxInputs, told, with_inputs
 from provider_worker.adapters.sandbox.instant import stamped
 from provider_worker.adapters.sandbox.kinds import KINDS, PRICES, capabilities, cost
-from provider_worker.adapters.sandbox.making import made
+from provider_worker.adapters.sandbox.looking import Looked
 from provider_worker.adapters.sandbox.store import (
     Accepted,
     BillBook,
@@ -38,20 +38,21 @@ from provider_worker.adapters.sandbox.store import (
     find_accepted,
     read_bill,
 )
+from provider_worker.adapters.sandbox.workshop import Look, Workshop
 from provider_worker.adapters.signatures import unsigned
 
 _CHUNK = 256 << 10
-_QUICK_S = 60.0
 _SMALL = 256 * 256
 _MOST_IN_A_GROUP = 512
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxSettings:
-    """`folder` keeps the bill. Everything costs what `prices` say and is answered after `latency_s` seconds.
+    """`folder` keeps the bill, and for a while what requests build on and what took long to make.
 
+    Everything costs what `prices` say and is answered after `latency_s` seconds.
     `instant` answers with small real pictures that cost next to nothing to make, for benches of the system around.
-    So many `processes` work at the same time, and as many again on what takes minutes: no picture waits for a film.
+    `processes`: see `Workshop`.
     """
 
     folder: Path
@@ -77,8 +78,8 @@ class SandboxProvider:
         self._entering: Grouped[Submit, Accepted | None] = Grouped(
             self._book.enter, most=_MOST_IN_A_GROUP, name="sandbox-bill"
         )
-        self._quick = Children(workers=settings.processes)
-        self._slow = Children(workers=settings.processes)
+        self._inputs = SandboxInputs(settings.folder / "inputs", workers=settings.processes)
+        self._workshop = Workshop(settings.folder / "made", processes=settings.processes)
 
     def capabilities(self) -> Sequence[Capability]:
         return capabilities()
@@ -95,16 +96,21 @@ class SandboxProvider:
             raise faults.refused_by_policy()
         if asked.fail:
             raise faults.failed()
+        seen = await self._inputs.brought(plan, req.inputs)
         accepted = await self._paid(plan, asked)
         if asked.drop_after_accept and not accepted.repeated:
             raise faults.answer_lost()
         if self._settings.latency_s:
             await asyncio.sleep(self._settings.latency_s)
-        return await self._finished(plan, accepted.external_id)
+
+        async def look() -> Looked:
+            return seen
+
+        return await self._finished(plan, accepted.external_id, look)
 
     async def _paid(self, plan: Mapping[str, Any], asked: faults.Faults) -> Accepted:
         sha256 = sha256_of(plan)
-        submit = Submit(plan["reference"], sha256, self._cost(plan).amount_micros, asked.failing_submits)
+        submit = Submit(plan["reference"], sha256, self._cost(plan).amount_micros, asked.failing_submits, told(plan))
         try:
             accepted = await self._entering.add(submit)
         except BillError as error:
@@ -118,8 +124,8 @@ class SandboxProvider:
         return accepted
 
     async def poll(self, ref: JobRef) -> Status:
-        """The media again; `ref.data` is the plan it was submitted with."""
-        return await self._finished(ref.data, ref.external_id)
+        """The media again, made anew where they are not kept; `ref.data` is the plan it was submitted with."""
+        return await self._finished(ref.data, ref.external_id, partial(self._inputs.again, ref.data))
 
     async def find(self, req: GenerationRequest, plan: Mapping[str, Any], since: datetime) -> JobRef | None:
         """The paid generation of this reference, whenever it was submitted: the bill forgets nothing."""
@@ -127,7 +133,7 @@ class SandboxProvider:
             found = await asyncio.to_thread(find_accepted, self._settings.folder, req.request_id)
         except BillError as error:
             raise ProviderError(ErrorCode.TEMPORARY, str(error), http_status=503) from error
-        return JobRef(self.name, found.external_id, planned(req)) if found else None
+        return JobRef(self.name, found.external_id, with_inputs(planned(req), found.inputs)) if found else None
 
     async def cancel(self, ref: JobRef) -> bool:
         """Never: a generation has ended by the time there is something to cancel."""
@@ -154,11 +160,11 @@ class SandboxProvider:
         """Wait for submits under way, then let go of the bill and the processes."""
         await self._entering.close()
         self._book.close()
-        await self._quick.close()
-        await self._slow.close()
+        await self._workshop.close()
+        await self._inputs.close()
 
-    async def _finished(self, plan: Mapping[str, Any], external_id: str) -> Status:
-        data = await self._made(plan)
+    async def _finished(self, plan: Mapping[str, Any], external_id: str, look: Look) -> Status:
+        data = await self._made(plan, look)
         if faults.faults_in(plan["prompt"]).corrupt:
             data = faults.corrupted(data)
         mime = KINDS[MediaKind(plan["kind"])].formats[plan["format"]]
@@ -168,15 +174,10 @@ class SandboxProvider:
     def _cost(self, plan: Mapping[str, Any]) -> Cost:
         return cost(MediaKind(plan["kind"]), plan["duration_s"], self._settings.prices, "reported")
 
-    async def _made(self, plan: Mapping[str, Any]) -> bytes:
-        kind = MediaKind(plan["kind"])
-        if self._settings.instant and kind is MediaKind.IMAGE and plan["format"] == "png":
-            brief = picture_of(plan)
-            stamp = partial(stamped, brief.width, brief.height, brief.palette, brief.seed, plan["reference"])
-            return stamp() if brief.width * brief.height <= _SMALL else await asyncio.to_thread(stamp)
-        timeout_s = KINDS[kind].timeout_s
-        children = self._quick if timeout_s <= _QUICK_S else self._slow
-        try:
-            return await children.run(timeout_s, made, plan)
-        except ChildrenFailed as error:
-            raise ProviderError(ErrorCode.TEMPORARY, str(error), http_status=500) from error
+    async def _made(self, plan: Mapping[str, Any], look: Look) -> bytes:
+        plain = plan["kind"] == MediaKind.IMAGE and plan["format"] == "png" and "inputs" not in plan
+        if not (self._settings.instant and plain):
+            return await self._workshop.made(plan, look)
+        brief = picture_of(plan)
+        stamp = partial(stamped, brief.width, brief.height, brief.palette, brief.seed, plan["reference"])
+        return stamp() if brief.width * brief.height <= _SMALL else await asyncio.to_thread(stamp)

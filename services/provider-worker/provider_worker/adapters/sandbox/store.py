@@ -27,6 +27,10 @@ create table if not exists generations (
     duplicate_submits integer not null default 0,
     accepted_at real not null
 ) strict, without rowid;
+create table if not exists built_on (
+    reference text primary key,
+    inputs text not null
+) strict, without rowid;
 create table if not exists refusals (
     reference text primary key,
     refused integer not null
@@ -40,21 +44,26 @@ class BillError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """A request as the bill sees it: our reference, what it asks for, its price, and how often to refuse it first."""
+    """A request as the bill sees it: our reference, what it asks for, its price, and how often to refuse it first.
+
+    `inputs` tells what it builds on, where it does.
+    """
 
     reference: str
     request_sha256: str
     amount_micros: int
     refuse_first: int = 0
+    inputs: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A paid generation; `repeated` if this reference had been paid before."""
+    """A paid generation; `repeated` if this reference had been paid before, `inputs` as it was submitted with."""
 
     external_id: str
     request_sha256: str
     repeated: bool
+    inputs: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +159,12 @@ def _enter(connection: sqlite3.Connection, submit: Submit) -> Accepted | None:
             time.time(),
         ),
     ).fetchone()
-    return Accepted(row[0], row[1], repeated=row[2] > 0)
+    if submit.inputs is not None:
+        connection.execute(
+            "insert into built_on (reference, inputs) values (?, ?) on conflict (reference) do nothing",
+            (submit.reference, submit.inputs),
+        )
+    return Accepted(row[0], row[1], repeated=row[2] > 0, inputs=submit.inputs)
 
 
 def _refuses(connection: sqlite3.Connection, submit: Submit) -> bool:
@@ -183,9 +197,11 @@ def find_accepted(folder: Path, reference: str) -> Accepted | None:
     """The paid generation of a reference, None where it was never paid."""
     with _reading(folder) as connection:
         row = connection.execute(
-            "select external_id, request_sha256 from generations where reference = ?", (reference,)
+            "select external_id, request_sha256, inputs from generations left join built_on using (reference)"
+            " where reference = ?",
+            (reference,),
         ).fetchone()
-    return Accepted(row[0], row[1], repeated=True) if row else None
+    return Accepted(row[0], row[1], repeated=True, inputs=row[2]) if row else None
 
 
 def read_lines(folder: Path) -> list[Line]:

@@ -31,6 +31,8 @@ _SCENES: tuple[Scene, ...] = (
     scenes_sharp.rays,
     scenes_soft.bokeh,
 )
+SMALLEST = 16
+"""Pixels of an edge that a composition needs."""
 _FULL_DETAIL = 4_500_000
 _SAME = 0.08
 _PRESENT = 0.012
@@ -53,13 +55,17 @@ def seed_of(prompt: str) -> int:
     return int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8])
 
 
-def drawn(brief: Brief) -> bytes:
-    """The encoded picture; the same brief always gives the same bytes."""
-    picture = composed(brief)
-    if brief.image_format == "png":
+def drawn(brief: Brief, scene: Scene | None = None) -> bytes:
+    """The encoded picture; the same brief and scene always give the same bytes."""
+    return saved(composed(brief, scene), brief.image_format)
+
+
+def saved(picture: Picture, image_format: str) -> bytes:
+    """The picture as a file."""
+    if image_format == "png":
         return encoded(picture)
     file = BytesIO()
-    picture.save(file, brief.image_format, quality=90)
+    picture.save(file, image_format, quality=90)
     return file.getvalue()
 
 

@@ -93,18 +93,22 @@ def _frames(brief: FilmBrief, moving: Moving, headline: Headline | None) -> Iter
     if brief.loop:
         turns = max(1, round(turns))
     for number in range(brief.frames):
-        picture = moving(turns * number / brief.frames)
-        frame = av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24").reformat(
-            brief.width,
-            brief.height,
-            "yuv420p",
-            dst_colorspace="ITU709",
-            interpolation="BILINEAR",
-            threads=1,
-        )
+        frame = frame_of(moving(turns * number / brief.frames), brief)
         if headline is not None:
             headline.onto(frame, 1.0 if brief.loop else appeared(number / brief.fps))
         yield frame
+
+
+def frame_of(picture: Picture, brief: FilmBrief) -> av.VideoFrame:
+    """A picture of any size as a frame of the film."""
+    return av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24").reformat(
+        brief.width,
+        brief.height,
+        "yuv420p",
+        dst_colorspace="ITU709",
+        interpolation="BILINEAR",
+        threads=1,
+    )
 
 
 def _calmed(moving: Moving, canvas: Canvas, mask: Picture) -> Moving:

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from random import Random
 
-from provider_worker.adapters.sandbox.drawing.colours import Rgb
+import numpy as np
+
+from media.seams import tile
+from provider_worker.adapters.sandbox.drawing.canvas import Picture
+from provider_worker.adapters.sandbox.drawing.colours import Rgb, to_lab
 from provider_worker.adapters.sandbox.modelling import things
 from provider_worker.adapters.sandbox.modelling.glb import bound, maps_of
 from provider_worker.adapters.sandbox.modelling.mesh import Mesh
@@ -46,18 +50,21 @@ class ModelBrief:
     palette: tuple[Rgb, ...] = ()
 
 
-def modelled(brief: ModelBrief) -> bytes:
-    """The GLB file; the same brief always gives the same bytes."""
+def modelled(brief: ModelBrief, ground: Picture | None = None) -> bytes:
+    """The GLB file; the same always gives the same bytes. `ground` is laid around the thing as its base colour."""
     thing, meshes = built(brief)
     random = Random(f"{brief.seed} skin")  # noqa: S311 - chance in a model needs no secrecy
     first, second = _SKINS[thing]
     own = material_in(brief.words) or random.choice(first)
     skin = TextureBrief(_EDGE, _EDGE, brief.seed, brief.words, brief.palette)
+    surface = surface_of(skin, _EDGE, _EDGE, own)
+    if ground is not None:
+        surface = replace(surface, lab=to_lab(np.asarray(tile(ground, (_EDGE, _EDGE)))))
     accent = replace(skin, seed=brief.seed + 1, words="", palette=tuple(reversed(brief.palette)))
     return bound(
         meshes,
         {
-            0: maps_of(surface_of(skin, _EDGE, _EDGE, own)),
+            0: maps_of(surface),
             1: maps_of(surface_of(accent, _EDGE, _EDGE, second)),
         },
         thing.__name__,

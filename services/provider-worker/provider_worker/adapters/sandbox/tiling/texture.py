@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from media.seams import tile
 from provider_worker.adapters.sandbox.drawing.canvas import Picture, grained
 from provider_worker.adapters.sandbox.drawing.colours import Rgb, palette_of, parse, to_rgb
+from provider_worker.adapters.sandbox.drawing.editing import recoloured
 from provider_worker.adapters.sandbox.drawing.png import encoded
 from provider_worker.adapters.sandbox.tiling import materials
 from provider_worker.adapters.sandbox.tiling.materials import Material, Surface
@@ -95,9 +97,9 @@ class TextureBrief:
     image_format: str = "png"
 
 
-def tiled(brief: TextureBrief) -> bytes:
-    """The encoded texture; the same brief always gives the same bytes."""
-    picture = laid(brief)
+def tiled(brief: TextureBrief, ground: Picture | None = None) -> bytes:
+    """The encoded texture, of `ground` where there is one; the same always gives the same bytes."""
+    picture = laid(brief) if ground is None else laid_of(ground, brief)
     if brief.image_format == "png":
         return encoded(picture)
     file = BytesIO()
@@ -113,6 +115,16 @@ def laid(brief: TextureBrief, material: Material | None = None) -> Picture:
     # In strips, because what lies between two systems of colour takes five times the memory of a picture.
     pixels = np.concatenate([to_rgb(surface.lab[row : row + _STRIP]) for row in range(0, size[1], _STRIP)])
     return grained(_enlarged(_begun(pixels), brief.width, brief.height), 3)
+
+
+def laid_of(ground: Picture, brief: TextureBrief) -> Picture:
+    """`ground` with edges that meet, in the colours of the palette or in those of the words."""
+    random = Random(f"{brief.seed}")  # noqa: S311 - chance in a picture needs no secrecy
+    shrink = max(1.0, max(brief.width, brief.height) / _COMPUTED_EDGE)
+    even = tile(ground, (max(1, round(brief.width / shrink)), max(1, round(brief.height / shrink))))
+    palette = palette_of(brief.palette or colours_in(subject_of(brief.words)), random)
+    coloured = recoloured(even, palette, random.uniform(0.8, 1.0))
+    return grained(_enlarged(np.asarray(coloured), brief.width, brief.height), 3)
 
 
 def surface_of(brief: TextureBrief, width: int, height: int, material: Material | None = None) -> Surface:
