@@ -43,7 +43,7 @@ def test_what_the_page_quotes_is_in_the_files(quoted: str) -> None:
 
 
 def test_each_provider_of_a_route_is_shown_with_its_one_flag() -> None:
-    routed = {name for route in ROUTES for name in route["use"]}
+    routed = {name for route in ROUTES for name in route.get("use", ())}
     assert set(generated_by()) == {"painter", *routed}
 
 

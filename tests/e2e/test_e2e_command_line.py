@@ -22,6 +22,7 @@ import pytest
 from PIL import Image
 
 from prompt_service.templates import SHIPPED
+from schemas.parts import Kind
 from stack.ports import is_free
 from stack.services import OFFSETS
 
@@ -177,6 +178,16 @@ def uses_it(newcomer: Newcomer) -> None:
     newcomer.does("demo", "--output", "elsewhere")
     assert len(list((newcomer.folder / "elsewhere").iterdir())) == 5
     assert "Neon Drift" in newcomer.does("kits")
+
+    told = json.loads(newcomer.does("demo", "--all-kinds", "--json", "--output", "kinds"))
+    assert {job["kind"] for job in told["jobs"]} == {kind.value for kind in Kind}
+    page = (newcomer.folder / told["page"]).read_text(encoding="utf-8")
+    for job in told["jobs"]:
+        file = newcomer.folder / job["file"]
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == job["sha256"]
+        assert file.name in page
+        with Image.open(newcomer.folder / job["thumbnail"]) as small:
+            assert small.format == "WEBP"
 
 
 @pytest.fixture
