@@ -68,7 +68,7 @@ async def test_pictures_films_and_models_are_made_of_an_upload_and_what_was_made
     reference = {"role": "reference", "asset_id": ground}
     wanted = {
         "inpaint": sized("image", [reference, {"role": "mask", "asset_id": mask}]),
-        "film": sized("video", [{"role": "first_frame", "asset_id": ground}], duration_seconds=1),
+        "film": sized("video", [{"role": "first_frame", "asset_id": ground}], duration_seconds=4),
         "model": {"kind": "model_3d", "prompt": "a vase", "inputs": [reference], "max_triangles": 2000},
     }
     accepted = [await submit(owner, body) for body in wanted.values()]
@@ -94,7 +94,7 @@ async def test_pictures_films_and_models_are_made_of_an_upload_and_what_was_made
 async def test_what_the_sandbox_makes_nothing_of_costs_nothing(owner: httpx.AsyncClient) -> None:
     ground, other = await asyncio.gather(uploaded(owner, scene()), uploaded(owner, scene().rotate(180)))
     inputs = [{"role": "first_frame", "asset_id": ground}, {"role": "last_frame", "asset_id": other}]
-    job = await make(owner, sized("video", inputs, loop=True, duration_seconds=1))
+    job = await make(owner, sized("video", inputs, loop=True, duration_seconds=4))
 
     assert (job["status"], job["error"]["code"]) == ("failed", "INVALID_REQUEST")
     assert "loops ends as it begins" in job["error"]["message"]
