@@ -36,7 +36,9 @@ class Settings(ServiceSettings):
         default="*",
         description="hosts that clients may name in addresses of inputs, with commas between; * is every public one",
     )
-    sandbox_dir: Path = Field(description="folder of the sandbox provider: its own bill, and for a while what it builds on and made")
+    sandbox_dir: Path = Field(
+        description="folder of the sandbox provider: its own bill, and for a while what it builds on and made"
+    )
     sandbox_latency_seconds: float = Field(default=0.0, ge=0, description="how long the sandbox takes to answer")
     sandbox_instant: bool = Field(
         default=False, description="the sandbox answers with pictures that cost nothing to draw, for benches"
