@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from media.endings import see_alone, see_end, without_tail
 from media.errors import CorruptOutput, Reason
 from media.facts import MAX_BYTES, Facts, read_whole
 from media.formats import START, sniffed
@@ -18,6 +20,8 @@ SKIES = frozenset({"image/x-exr", "image/vnd.radiance"})
 def check_media(source: bytes | Path, *, max_bytes: int = MAX_BYTES) -> Facts:
     """Find out by content what this is, decode all of it and say what is true of it.
 
+    Refused is also what is something else besides, and what has more than a little padding behind its end.
+
     PNG, JPEG, WebP, OpenEXR and Radiance pictures; MP4 and WebM; WAV, MP3, OGG and FLAC; GLB. Decodes in this process:
     for bytes of others use `Checker`. Raises `CorruptOutput`; `OSError` where a file cannot be read and `MemoryError`
     where there is too little of it, which may not be the media's fault.
@@ -27,10 +31,18 @@ def check_media(source: bytes | Path, *, max_bytes: int = MAX_BYTES) -> Facts:
     """
     data = read_whole(source, max_bytes)
     mime = sniffed(data[:START])
+    if mime == GLB:  # says to the byte how long it is
+        facts = model_facts(data)
+    else:
+        facts = replace(_facts(without_tail(data, mime), mime), size=len(data))
+        see_end(data, mime)
+    see_alone(data)
+    return facts
+
+
+def _facts(data: bytes, mime: str) -> Facts:
     if mime in PICTURES:
         return picture_facts(data)
-    if mime == GLB:
-        return model_facts(data)
     if mime in SKIES:
         return _sky(data, mime)
     match mime.partition("/")[0]:

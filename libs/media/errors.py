@@ -23,6 +23,8 @@ class Reason(StrEnum):
     """Less is there than the file itself declares."""
     EXTERNAL = "external"
     """It leans on a file elsewhere, or on an extension of its format that not every viewer has."""
+    MIXED = "mixed"
+    """Something else is in the file besides: behind its end, or where a format keeps comments."""
     UNDECODABLE = "undecodable"
 
 

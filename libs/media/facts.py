@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,4 +50,6 @@ def read_whole(source: bytes | Path, max_bytes: int = MAX_BYTES) -> bytes:
 
 def _read(path: Path, max_bytes: int) -> bytes:
     with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size > max_bytes:  # and is not read
+            raise CorruptOutput(Reason.TOO_LARGE, f"more than {max_bytes} bytes")
         return file.read(max_bytes + 1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from media.endings import see_alone, without_tail
 from media.errors import CorruptOutput, Reason
 from media.facts import MAX_BYTES, read_whole
 from media.formats import MIMES, START, sniffed
@@ -36,17 +38,21 @@ def is_video(wanted: Wanted) -> bool:
 def finish_media(source: bytes | Path, wanted: Wanted, *, max_bytes: int = MAX_BYTES) -> FinishedMedia:
     """Find out by content what this is, decode all of it and make it what is wanted.
 
-    What is right already is left as it is, byte for byte. The same bytes become the same bytes each time. Decodes and
-    encodes in this process: for bytes of others use `Checker`. Raises `CorruptOutput`, with WRONG_FORMAT where this
-    kind of media cannot become the wanted one and WRONG_SIZE where `exact_only` forbids a fit; `OSError` where a file
-    cannot be read and `MemoryError` where there is too little of it, which may not be the media's fault.
+    What is right already is left as it is, byte for byte, but for what follows its end: that is cut off. The same bytes
+    become the same bytes each time. Decodes and encodes in this process: for bytes of others use `Checker`. Raises
+    `CorruptOutput`, with WRONG_FORMAT where this kind of media cannot become the wanted one and WRONG_SIZE where
+    `exact_only` forbids a fit; `OSError` where a file cannot be read and `MemoryError` where there is too little of it,
+    which may not be the media's fault.
     """
     data = read_whole(source, max_bytes)
     mime = sniffed(data[:START])
     finish = _WAYS.get((_KINDS_BY_MIME.get(mime, ""), _KINDS[wanted.format]))
     if finish is None:
         raise CorruptOutput(Reason.WRONG_FORMAT, f"{mime}, but {wanted.format} was asked for")
-    return finish(data, wanted)
+    alone = without_tail(data, mime)
+    finished = finish(alone, wanted)
+    see_alone(alone if finished.data is None else finished.data)
+    return finished if finished.data is not None or alone is data else replace(finished, data=alone)
 
 
 # The libraries take 35 MB and more, which only a child that uses them should pay for.

@@ -1,14 +1,11 @@
 """Whole pictures: decoded to the last row before anybody keeps or shows them (R72, R90).
 
-Bytes after the end of the picture are tolerated: providers and their caches pad files, and a picture that was paid
-for is not thrown away for it. A file that is a picture and something else besides stays harmless because it is
-served with our own Content-Type, `nosniff` and from an origin of its own.
+What follows the end of the picture is not looked at here: see `media.endings`.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
+from collections.abc import Callable, Mapping
 from io import BytesIO
 
 from PIL import Image
@@ -16,6 +13,9 @@ from PIL import Image
 from media.errors import CorruptOutput, Reason, in_short
 from media.facts import Facts
 from media.headers import Probe, probe
+from media.jpegs import MOST_DECODED_BYTES, see_effort, see_rows
+from media.pngs import see_png
+from media.riff import see_chunks
 
 
 def picture_facts(data: bytes) -> Facts:
@@ -29,8 +29,7 @@ def decode_whole(data: bytes, declared: Probe) -> Image.Image:
     """Every row of a picture that `probe` has described, decoded; raises `CorruptOutput`, also for an animation."""
     if declared.animated:
         raise CorruptOutput(Reason.ANIMATED, "an animation, but a picture was asked for")
-    if declared.format == "png":
-        _walk_chunks(data)
+    _SEEN_BEFORE[declared.format](data, declared)
     return _decode(data, declared)
 
 
@@ -43,23 +42,26 @@ def in_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
 
 
-def _walk_chunks(data: bytes) -> None:
-    """See every checksum of a PNG and its end: the decoder itself skips those of the pixels."""
-    at = 8
-    view = memoryview(data)
-    try:
-        while True:
-            length, name = struct.unpack_from(">I4s", data, at)
-            (checksum,) = struct.unpack_from(">I", data, at + 8 + length)
-            if zlib.crc32(view[at + 4 : at + 8 + length]) != checksum:
-                raise CorruptOutput(Reason.UNDECODABLE, f"a checksum is wrong in {name.decode('latin-1')}")
-            if name == b"acTL":
-                raise CorruptOutput(Reason.ANIMATED, "an animation, but a picture was asked for")
-            if name == b"IEND":
-                return
-            at += 12 + length
-    except struct.error:
-        raise CorruptOutput(Reason.CUT_OFF, "the picture is cut off") from None
+def _see_webp(data: bytes, declared: Probe) -> None:
+    """Its decoder has the whole picture four times, as four bytes a pixel."""
+    see_chunks(data)
+    if declared.width * declared.height * 16 > MOST_DECODED_BYTES:
+        most = MOST_DECODED_BYTES // 16
+        raise CorruptOutput(
+            Reason.TOO_LARGE, f"declares {declared.width}x{declared.height} pixels, {most} are allowed in a WebP"
+        )
+
+
+def _see_jpeg(data: bytes, declared: Probe) -> None:
+    see_effort(data, declared.width, declared.height)
+    see_rows(data)
+
+
+_SEEN_BEFORE: Mapping[str, Callable[[bytes, Probe], None]] = {
+    "png": lambda data, _: see_png(data),
+    "jpeg": _see_jpeg,
+    "webp": _see_webp,
+}
 
 
 def _decode(data: bytes, declared: Probe) -> Image.Image:

@@ -44,6 +44,7 @@ class Accessors:
 
     shape: Shape
     _counts: dict[int, int] = field(default_factory=dict)
+    _highest: dict[int, int] = field(default_factory=dict)
 
     def see_all(self) -> None:
         """Raises `CorruptOutput` where an accessor or a buffer view reaches out, whatever it is for."""
@@ -80,6 +81,13 @@ class Accessors:
         if stride < size or _count(place.get("byteOffset", 0)) + stride * (count - 1) + size > len(view):
             raise CorruptOutput(Reason.UNDECODABLE, f"accessor {number} reaches out of its buffer view")
 
+    def highest(self, number: Any) -> int:
+        """The largest of an accessor of indices; many primitives may share it."""
+        known = self._highest.get(number)
+        if known is None:
+            known = self._highest[number] = max(self.indices(number))
+        return known
+
     def indices(self, number: Any) -> Sequence[int]:
         """The numbers of an accessor of indices."""
         count, found = self.count(number), self.shape.document["accessors"][number]
@@ -101,10 +109,10 @@ def triangles_of(primitive: Mapping[str, Any], accessors: Accessors) -> int:
             accessors.count(number)
     corners = counts["POSITION"]
     if "indices" in primitive:
-        indices = accessors.indices(primitive["indices"])
-        if max(indices) >= corners:
-            raise CorruptOutput(Reason.UNDECODABLE, f"vertex {max(indices)} of {corners}")
-        corners = len(indices)
+        highest = accessors.highest(primitive["indices"])
+        if highest >= corners:
+            raise CorruptOutput(Reason.UNDECODABLE, f"vertex {highest} of {corners}")
+        corners = accessors.count(primitive["indices"])
     mode = primitive.get("mode", _TRIANGLES)
     if mode == _TRIANGLES:
         return corners // 3

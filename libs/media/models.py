@@ -9,13 +9,15 @@ import base64
 import binascii
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from media.errors import CorruptOutput, Reason, in_short
 from media.facts import Facts
-from media.images import picture_facts
+from media.headers import Probe, probe
+from media.images import decode_whole
 from media.meshes import Accessors, Shape, triangles_of
 
 MIME = "model/gltf-binary"
@@ -23,6 +25,10 @@ MOST_JSON_BYTES = 8 << 20
 MOST_OF_A_KIND = 65_536
 """Nodes, accessors, buffer views and so on, each."""
 MOST_PICTURES = 32
+MOST_PICTURE_PIXELS = 160_000_000
+"""Of all of them together: nine of 4096x4096, which take 5 s to decode."""
+MOST_VALUES = 400_000
+"""Lists and objects in its document: Python takes 200 bytes for each."""
 
 # What Three.js shows without a decoder of its own; a required extension is one that cannot be left out.
 _EXTENSIONS = {
@@ -92,18 +98,24 @@ def _parts(data: bytes) -> tuple[Mapping[str, Any], memoryview]:
         raise CorruptOutput(Reason.UNDECODABLE, "a GLB without its JSON chunk")
     if len(chunks[0][1]) > MOST_JSON_BYTES:
         raise CorruptOutput(Reason.TOO_LARGE, f"a JSON chunk of more than {MOST_JSON_BYTES} bytes")
-    document = json.loads(bytes(chunks[0][1]).decode("utf-8"), parse_constant=_no_constant)
+    text = bytes(chunks[0][1])
+    if text.count(b"{") + text.count(b"[") > MOST_VALUES:
+        raise CorruptOutput(Reason.TOO_LARGE, f"more than {MOST_VALUES} lists and objects")
+    document = json.loads(text.decode("utf-8"), parse_constant=_no_constant)
     if not isinstance(document, dict):
         raise CorruptOutput(Reason.UNDECODABLE, "the JSON chunk is no object")
     return document, chunks[1][1] if len(chunks) > 1 and chunks[1][0] == _BIN else memoryview(b"")
 
 
 def _chunks(data: bytes) -> list[tuple[int, memoryview]]:
-    found, at, view = [], 12, memoryview(data)
+    found: list[tuple[int, memoryview]] = []
+    at, view = 12, memoryview(data)
     while at < len(data):
         length, kind = struct.unpack_from("<II", data, at)
         if length % 4 or at + 8 + length > len(data):
             raise CorruptOutput(Reason.UNDECODABLE, f"a chunk of {length} bytes, which is no multiple of 4 or too many")
+        if len(found) >= MOST_OF_A_KIND:
+            raise CorruptOutput(Reason.TOO_LARGE, f"more than {MOST_OF_A_KIND} chunks")
         found.append((kind, view[at + 8 : at + 8 + length]))
         at += 8 + length
     return found
@@ -179,13 +191,28 @@ def _pictures(document: Mapping[str, Any], shape: Shape) -> int:
     images = document.get("images", ())
     if len(images) > MOST_PICTURES:
         raise CorruptOutput(Reason.TOO_LARGE, f"{len(images)} pictures, {MOST_PICTURES} are allowed")
+    declared = [_probed(number, image, shape) for number, image in enumerate(images)]
+    if sum(one.width * one.height for one in declared) > MOST_PICTURE_PIXELS:
+        raise CorruptOutput(Reason.TOO_LARGE, f"pictures of more than {MOST_PICTURE_PIXELS} pixels")
     for number, image in enumerate(images):
         data = picture_in(image, shape)
-        try:
-            picture_facts(data)
-        except CorruptOutput as error:
-            raise CorruptOutput(Reason.UNDECODABLE, f"picture {number} in it: {error}") from None
+        with _of_picture(number):
+            decode_whole(data, declared[number])
     return len(images)
+
+
+def _probed(number: int, image: Mapping[str, Any], shape: Shape) -> Probe:
+    data = picture_in(image, shape)
+    with _of_picture(number):
+        return probe(data)
+
+
+@contextmanager
+def _of_picture(number: int) -> Iterator[None]:
+    try:
+        yield
+    except CorruptOutput as error:
+        raise CorruptOutput(Reason.UNDECODABLE, f"picture {number} in it: {error}") from None
 
 
 def picture_in(image: Mapping[str, Any], shape: Shape) -> bytes:

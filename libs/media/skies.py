@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import av
+import av.logging
 
 from media.errors import CorruptOutput, Reason, in_short
-from media.exr import exr_blocks, exr_header, exr_size
+from media.exr import exr_block_bytes, exr_blocks, exr_header, exr_rows, exr_size, exr_top
 from media.facts import Facts
 
 EXR = "image/x-exr"
@@ -35,7 +38,7 @@ def sky_facts(data: bytes, mime: str) -> Facts:
 def declared_size(data: bytes, mime: str) -> tuple[int, int]:
     """Width and height of a picture all of whose rows are there; raises `CorruptOutput`."""
     if mime != EXR:
-        return _hdr_size(data)
+        return _hdr(data)[:2]
     try:
         return _see_every_row(data)
     except (struct.error, ValueError, KeyError, IndexError):
@@ -47,14 +50,31 @@ def decoded(data: bytes, mime: str, size: tuple[int, int]) -> av.VideoFrame:
     try:
         decoder = av.CodecContext.create("exr" if mime == EXR else "hdr", "r")
         decoder.thread_count = 1
-        frame = next(iter([*decoder.decode(av.Packet(data)), *decoder.decode(None)]), None)
+        with _complaints() as complaints:
+            frame = next(iter([*decoder.decode(av.Packet(data)), *decoder.decode(None)]), None)
     except MemoryError:
         raise
     except Exception as error:  # PyAV has its own, FFmpeg's numbers become others; all of them mean the same here
         raise CorruptOutput(Reason.UNDECODABLE, f"cannot be decoded: {in_short(error)}") from None
     if not isinstance(frame, av.VideoFrame) or frame.is_corrupt or (frame.width, frame.height) != size:
         raise CorruptOutput(Reason.UNDECODABLE, "the picture contradicts its header")
+    if complaints:
+        raise CorruptOutput(Reason.UNDECODABLE, f"cannot be decoded: {complaints[0][2].strip()}")
     return frame
+
+
+@contextmanager
+def _complaints() -> Iterator[list[tuple[int, str, str]]]:
+    """What FFmpeg says is wrong: rows that it cannot decode are black, and nothing else tells."""
+    level, skip = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
+    try:
+        with av.logging.Capture() as logs:
+            yield logs
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(skip)
 
 
 def _see_every_row(data: bytes) -> tuple[int, int]:
@@ -71,11 +91,20 @@ def _see_every_row(data: bytes) -> tuple[int, int]:
         (length,) = struct.unpack_from("<I", data, at + 4) if at + 8 <= len(data) else (len(data),)
         if at < table + 8 * blocks or at + 8 + length > len(data):
             raise CorruptOutput(Reason.CUT_OFF, f"the picture is cut off: block {number + 1} of {blocks} is missing")
+        if length > exr_block_bytes(attributes):
+            raise CorruptOutput(Reason.UNDECODABLE, f"block {number + 1} of {blocks} is longer than its rows")
+        if struct.unpack_from("<i", data, at) != (exr_top(attributes) + number * exr_rows(attributes),):
+            raise CorruptOutput(Reason.UNDECODABLE, f"block {number + 1} of {blocks} holds other rows")
     return width, height
 
 
-def _hdr_size(data: bytes) -> tuple[int, int]:
-    """Of a picture whose rows are all there, flat or run-length encoded."""
+def hdr_end(data: bytes) -> int:
+    """Behind the last row; raises `CorruptOutput` where one is missing."""
+    return _hdr(data)[2]
+
+
+def _hdr(data: bytes) -> tuple[int, int, int]:
+    """Width, height and end of a picture whose rows are all there, flat or run-length encoded."""
     size = _RADIANCE_SIZE.search(data, 0, _LONGEST_HEADER)
     if size is None:
         raise CorruptOutput(Reason.UNDECODABLE, "an HDR without its size")
@@ -89,7 +118,7 @@ def _hdr_size(data: bytes) -> tuple[int, int]:
         at = len(data) + 1
     if at > len(data):
         raise CorruptOutput(Reason.CUT_OFF, "the picture is cut off")
-    return width, height
+    return width, height, at
 
 
 def _row_end(data: bytes, at: int, width: int) -> int:

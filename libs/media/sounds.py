@@ -13,6 +13,7 @@ import soundfile
 
 from media.errors import CorruptOutput, Reason, in_short
 from media.facts import Facts
+from media.riff import MOST_CHUNKS
 
 _CONTAINERS = {
     "audio/wav": {"WAV", "WAVEX"},
@@ -23,8 +24,12 @@ _CONTAINERS = {
 _BLOCK = 1 << 16
 _MOST_CHANNELS = 8
 _RATES = range(8_000, 192_001)
+MOST_SECONDS = 3600
+"""Of sound: more is never asked for, and takes a minute to decode."""
 _NOT_KNOWN_YET = {0xFFFFFFFF, 0x7FFFFFFF}
 """What a WAV that was written into a pipe says of its length."""
+_PLAIN_SAMPLES = {1, 3, 0xFFFE}
+"""Whole numbers, floating point numbers, and either of them with a longer header."""
 _XING_WITHIN = 200
 
 
@@ -55,6 +60,12 @@ def _see_header(file: soundfile.SoundFile, mime: str) -> None:
         raise CorruptOutput(Reason.UNDECODABLE, f"begins as {mime}, but is {file.format}")
     if not 1 <= file.channels <= _MOST_CHANNELS or file.samplerate not in _RATES:
         raise CorruptOutput(Reason.UNDECODABLE, f"declares {file.channels} channels at {file.samplerate} Hz")
+    if mime != "audio/mpeg" and file.frames > MOST_SECONDS * file.samplerate:  # of an MP3 it may be a guess
+        raise CorruptOutput(Reason.TOO_LARGE, _too_long(file))
+
+
+def _too_long(file: soundfile.SoundFile) -> str:
+    return f"a sound of {file.frames // file.samplerate} s, {MOST_SECONDS} are allowed"
 
 
 def _decoded(file: soundfile.SoundFile) -> tuple[int, bool]:
@@ -64,6 +75,8 @@ def _decoded(file: soundfile.SoundFile) -> tuple[int, bool]:
     frames, heard = 0, False
     while got := file.buffer_read_into(block, dtype="int16"):
         frames += got
+        if frames > MOST_SECONDS * file.samplerate:
+            raise CorruptOutput(Reason.TOO_LARGE, _too_long(file))
         end = got * 2 * file.channels
         heard = heard or memoryview(block)[:end] != memoryview(silence)[:end]
     return frames, heard
@@ -76,15 +89,26 @@ def _any_end(_: bytes) -> None:
 def _wav_end(data: bytes) -> None:
     at = 12
     try:
-        while True:
+        for _ in range(MOST_CHUNKS):
             name, length = struct.unpack_from("<4sI", data, at)
             if name == b"data":
                 break
+            if name == b"fmt ":
+                _see_wav_format(*struct.unpack_from("<HHIIHH", data, at + 8))
             at += 8 + length + length % 2
+        else:
+            raise CorruptOutput(Reason.TOO_LARGE, f"more than {MOST_CHUNKS} chunks")
     except struct.error:
         raise CorruptOutput(Reason.CUT_OFF, "a WAV without samples") from None
     if length not in _NOT_KNOWN_YET and at + 8 + length > len(data):
         raise CorruptOutput(Reason.CUT_OFF, f"the sound is cut off: {len(data) - at - 8} of {length} bytes")
+
+
+def _see_wav_format(form: int, channels: int, _rate: int, _per_second: int, block: int, bits: int) -> None:
+    """Players believe how long a block of samples is, and the decoder does not ask."""
+    if form in _PLAIN_SAMPLES and block != channels * -(-bits // 8):
+        said = f"{channels} channels of {bits} bits in blocks of {block} bytes"
+        raise CorruptOutput(Reason.UNDECODABLE, f"contradicts itself: {said}")
 
 
 def _ogg_end(data: bytes) -> None:

@@ -12,13 +12,14 @@ import av
 from media.errors import CorruptOutput, Reason
 from media.facts import Facts
 from media.formats import MIMES, START, sniffed
+from media.frame_sizes import MOST_FRAME_PIXELS
 from media.frames import FrameFitter, Placing, placing
 from media.pacing import Pace, paced, steady, too_short
 from media.posters import poster
 from media.thumbnails import webp_thumbnail
 from media.video_sound import sound_beside
 from media.video_writing import written
-from media.videos import MOST_FRAME_PIXELS, decoding, opened, picture_track, video_facts
+from media.videos import decoding, opened, picture_track, video_facts
 from media.wanted import FinishedMedia, Method, Wanted
 from media.watching import Watcher
 

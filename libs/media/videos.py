@@ -15,15 +15,21 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from media.boxes import see_boxes
+from media.elements import see_elements
 from media.errors import CorruptOutput, Reason, in_short
 from media.facts import Facts
+from media.frame_sizes import see_frame_size
 
 _DEMUXERS = {"video/mp4": "mov", "video/webm": "matroska"}
 # What browsers play; a file may name any decoder there is, and some of them are seldom looked at.
-_DECODERS = {"h264", "hevc", "mpeg4", "vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d", "libaom-av1"}
-_SOUNDS = {"aac", "mp3", "mp3float", "opus", "libopus", "vorbis", "libvorbis", "flac", "ac3", "pcm_s16le"}
-MOST_FRAME_PIXELS = 4096 * 2304
-"""More than any provider makes; a decoder keeps up to 17 frames of 1.5 bytes a pixel."""
+_OPEN = {"vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d", "libaom-av1"}
+_OPEN_SOUNDS = {"opus", "libopus", "vorbis", "libvorbis"}
+_DECODERS = {"mov": _OPEN | {"h264", "hevc", "mpeg4"}, "matroska": _OPEN}
+_SOUNDS = {
+    "mov": _OPEN_SOUNDS | {"aac", "mp3", "mp3float", "flac", "ac3", "pcm_s16le"},
+    "matroska": _OPEN_SOUNDS,
+}
 _SLACK = Fraction(1, 4)
 """So many seconds, or one part in twenty, may a container declare more than its frames take."""
 
@@ -52,9 +58,9 @@ def video_facts(data: bytes, mime: str, watch: Watch = _unwatched) -> Facts:
     `watch` is shown every frame of pictures and of sound as it comes out of its decoder.
     """
     if mime == "video/webm":
-        _webm_end(data)
+        see_elements(data)
     else:
-        _mp4_end(data)
+        see_boxes(data)
     with decoding(), opened(data, mime) as container:
         return _facts(container, mime, len(data), watch)
 
@@ -73,22 +79,6 @@ def decoding() -> Iterator[None]:
         raise
     except Exception as error:  # PyAV has its own, FFmpeg's numbers become others; all of them mean the same here
         raise CorruptOutput(Reason.UNDECODABLE, f"cannot be decoded: {in_short(error)}") from None
-
-
-def _mp4_end(data: bytes) -> None:
-    """Each box at the top says how long it is (ISO/IEC 14496-12, 4.2): the last one must not go on behind the end."""
-    at = 0
-    while at + 8 <= len(data):
-        size = int.from_bytes(data[at : at + 4])
-        if size == 1:
-            size = int.from_bytes(data[at + 8 : at + 16])
-        elif size == 0:
-            return
-        if size < 8:
-            return
-        at += size
-    if at > len(data):
-        raise CorruptOutput(Reason.CUT_OFF, f"cannot be decoded: cut off, {at - len(data)} bytes are missing")
 
 
 def _facts(container: InputContainer, mime: str, size: int, watch: Watch) -> Facts:
@@ -115,21 +105,15 @@ def picture_track(container: InputContainer) -> VideoStream:
     pictures, sounds = container.streams.video, container.streams.audio
     if len(pictures) != 1:
         raise CorruptOutput(Reason.SILENT, f"{len(pictures)} tracks of pictures, but one was asked for")
-    for stream, known in ((pictures[0], _DECODERS), *((sound, _SOUNDS) for sound in sounds)):
+    form = container.format.name.partition(",")[0]
+    for stream, known in ((pictures[0], _DECODERS[form]), *((sound, _SOUNDS[form]) for sound in sounds)):
         context = stream.codec_context
         if context is None or context.name not in known:
             name = "something unknown" if context is None else context.name
             raise CorruptOutput(Reason.UNDECODABLE, f"a track in {name}, which browsers do not play")
         context.thread_count = 1
-    _see_size(pictures[0].codec_context.width, pictures[0].codec_context.height)
+    see_frame_size(pictures[0].codec_context.width, pictures[0].codec_context.height)
     return pictures[0]
-
-
-def _see_size(width: int, height: int) -> None:
-    if width < 1 or height < 1:
-        raise CorruptOutput(Reason.UNDECODABLE, f"declares {width}x{height} pixels")
-    if width * height > MOST_FRAME_PIXELS:
-        raise CorruptOutput(Reason.TOO_LARGE, f"declares {width}x{height} pixels, {MOST_FRAME_PIXELS} are allowed")
 
 
 def _decoded(container: InputContainer, stream: VideoStream, watch: Watch) -> _Seen:
@@ -184,20 +168,3 @@ def _lengths(
     if stream.duration and stream.time_base:
         return stream.duration * stream.time_base, duration
     return Fraction(container.duration or 0, av.time_base), max(seen.end, seen.sound_end)
-
-
-def _webm_end(data: bytes) -> None:
-    """The segment is as long as it says (RFC 8794); one that was written as a stream says nothing."""
-    try:
-        body = 5 + (data[4] & 0x7F if data[4] & 0x80 else int.from_bytes(data[4:12], "big") & ((1 << 56) - 1))
-        if not data[4] & 0x80:
-            body += 7
-        if data[body : body + 4] != b"\x18\x53\x80\x67":
-            return
-        first = data[body + 4]
-        width = 9 - first.bit_length()
-        length = int.from_bytes(data[body + 4 : body + 4 + width], "big") & ((1 << 7 * width) - 1)
-    except IndexError:
-        raise CorruptOutput(Reason.CUT_OFF, "the video ends within its header") from None
-    if length != (1 << 7 * width) - 1 and body + 4 + width + length > len(data):
-        raise CorruptOutput(Reason.CUT_OFF, f"the video is cut off: {len(data) - body} of {length} bytes")

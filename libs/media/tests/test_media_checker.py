@@ -25,13 +25,12 @@ from media.tests.media_files import glb, png, sound, video
 GENEROUS = Limits(memory=1 << 30, cpu_s=20)
 
 
-def scan_bomb() -> bytes:
-    """A progressive JPEG of 100 kB that says the same thing a thousand times: 12 s of decoding."""
-    file = BytesIO()
-    Image.new("L", (4096, 4096), 90).save(file, "jpeg", progressive=True)
-    data = file.getvalue()
-    last = data.rindex(b"\xff\xda")
-    return data[:last] + data[last:-2] * 1000 + b"\xff\xd9"
+def long_sound() -> bytes:
+    """An MP3 of 57 minutes in 14 MB, as long as sounds may be: the same frame again and again, and 5 s of decoding."""
+    data = sound(1.0, "MP3", rate=48_000)
+    frame = data[data.index(b"\xff\xfb", 800) :]
+    length = frame.index(b"\xff\xfb", 4)
+    return frame[:length] * 142_000
 
 
 def finishing(source: bytes | Path) -> tuple[bytes | Path, Wanted]:
@@ -129,7 +128,7 @@ async def test_many_groups_at_once_all_come_back(checker: Checker) -> None:
 async def test_a_picture_that_burns_the_cpu_is_refused_and_its_neighbours_pass() -> None:
     checker = Checker(limits=Limits(memory=1 << 30, cpu_s=1))
     good = finishing(png(20, 10))
-    outcomes = await checker.finish_pictures([good, (scan_bomb(), Wanted("jpeg", 4096, 4096)), good])
+    outcomes = await checker.finish_pictures([good, (png(8000, 5000), Wanted("webp", 4096, 4096)), good])
     await checker.close()
     assert isinstance(outcomes[1], CorruptOutput)
     assert "limits" in str(outcomes[1])
@@ -149,7 +148,7 @@ async def test_a_picture_that_needs_more_memory_than_allowed_is_refused() -> Non
 
 async def test_what_takes_too_long_is_refused_and_pictures_are_finished_meanwhile() -> None:
     checker = Checker(limits=Limits(memory=1 << 30, cpu_s=1))
-    slow = asyncio.create_task(checker.check(scan_bomb()))
+    slow = asyncio.create_task(checker.check(long_sound()))
     assert isinstance((await checker.finish_pictures([finishing(png(20, 10))]))[0], FinishedMedia)
     assert not slow.done()
     with pytest.raises(CorruptOutput, match="limits"):

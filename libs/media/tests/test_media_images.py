@@ -156,9 +156,15 @@ def test_an_animation_is_not_a_picture(image_format: str) -> None:
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_bytes_after_the_end_are_tolerated(image_format: str) -> None:
-    data = picture(40, 30, image_format) + b"<script>alert(1)</script>"
-    assert check_media(data).mime == f"image/{image_format}"
+def test_a_little_padding_with_zeros_is_tolerated_and_nothing_else_behind_the_end(image_format: str) -> None:
+    data = picture(40, 30, image_format)
+    found = check_media(data + bytes(4096))
+    assert (found.mime, found.size) == (f"image/{image_format}", len(data) + 4096)
+    for tail in (b"<script>alert(1)</script>", b"x", bytes(4097)):
+        with pytest.raises(CorruptOutput) as caught:
+            check_media(data + tail)
+        assert caught.value.reason is Reason.MIXED
+        assert finish_media(data + tail, Wanted(image_format)).data == data
 
 
 @settings(max_examples=300, deadline=None)
