@@ -24,7 +24,7 @@ class Reason(StrEnum):
     EXTERNAL = "external"
     """It leans on a file elsewhere, or on an extension of its format that not every viewer has."""
     MIXED = "mixed"
-    """Something else is in the file besides: behind its end, or where a format keeps comments."""
+    """Something else is in the file: behind its end, or where a format keeps comments."""
     UNDECODABLE = "undecodable"
 
 

@@ -29,7 +29,8 @@ def exr_end(data: bytes) -> int:
     places = struct.unpack_from(f"<{exr_blocks(attributes)}Q", data, table)
     if max(places) + 8 > len(data):
         raise ValueError("a block that is not there")
-    return max(at + 8 + int.from_bytes(data[at + 4 : at + 8], "little") for at in places)
+    ends: list[int] = [at + 8 + int.from_bytes(data[at + 4 : at + 8], "little") for at in places]
+    return max(ends)
 
 
 def exr_size(attributes: Mapping[bytes, bytes]) -> tuple[int, int]:

@@ -79,7 +79,7 @@ class CheckedFinisher:
         if piece.role == THUMBNAIL:
             return await self._small(piece, statement)
         try:
-            facts = await self._checker.check(await self._source(piece))
+            facts = await self._checker.probe(await self._source(piece))
         except CorruptOutput as error:
             raise Refused(error.message) from error
         except ChildrenFailed as error:
