@@ -88,7 +88,8 @@ def _mended(picture: Image.Image) -> Image.Image:
         plane = pixels[:, :, channel].astype(np.float32)
         plane -= smooth_part(plane[-1] - plane[0], plane[:, -1] - plane[:, 0])
         pixels[:, :, channel] = np.clip(np.rint(plane, out=plane), 0, 255, out=plane)
-    for axis in (0, 1):
+    # Closing the second direction may open the first one of a small picture; closed again, it leaves the second closed.
+    for axis in (0, 1, 0):
         if _ratio(pixels, axis) > MOST_SEAM_RATIO:
             close_edges(np.moveaxis(pixels, axis, 0))
     return Image.fromarray(pixels)

@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 from media import Checker, Children, ChildrenFailed, CorruptOutput, Facts, FinishedMedia, Limits, Reason, Wanted
+from media.marks import marked
 from media.tests.media_files import glb, png, sound, video
 
 GENEROUS = Limits(memory=1 << 30, cpu_s=20)
@@ -113,7 +114,7 @@ async def test_pictures_are_finished_in_groups_and_each_has_its_own_outcome(chec
     first, second, third, fourth = await checker.finish_pictures(group)
     assert isinstance(first, FinishedMedia)
     assert first == third
-    assert first.facts == Facts("image/png", len(png(20, 10)), width=20, height=10)
+    assert first.facts == Facts("image/png", len(marked(png(20, 10), "image/png")), width=20, height=10)
     assert isinstance(second, CorruptOutput)
     assert second.reason is Reason.EMPTY
     assert isinstance(fourth, FileNotFoundError)
