@@ -45,7 +45,7 @@ def generate(
     kit: Annotated[str | None, typer.Option(help="Id of the brand kit (`backlot kits`).")] = None,
     size: Annotated[str | None, typer.Option(help="Width and height, like 1024x768.")] = None,
     file_format: Annotated[
-        str | None, typer.Option("--format", help="png, jpeg, webp; exr, hdr; mp4; mp3, wav, ogg; glb.")
+        str | None, typer.Option("--format", help="png, jpeg, webp; exr, hdr; mp4, webm; mp3, wav, ogg, flac; glb.")
     ] = None,
     duration: Annotated[float | None, typer.Option(help="Seconds, of video, sfx and music.")] = None,
     loop: Annotated[bool, typer.Option("--loop", help="The end meets the beginning: video and sfx.")] = False,

@@ -19,6 +19,7 @@ from provider_worker.adapters.sandbox.making import made
 log = get_logger()
 
 _QUICK_S = 60.0
+_QUICK_PIXELS = 2560 * 1440
 _MOST_KEPT = 512 << 20
 
 Look = Callable[[], Awaitable[Looked]]
@@ -26,9 +27,9 @@ Look = Callable[[], Awaitable[Looked]]
 
 
 class Workshop:
-    """So many `processes` work at the same time, and as many again on what takes minutes: no picture waits for a film.
+    """So many `processes` work at the same time, and as many again on what takes long: no picture waits for a film.
 
-    What takes minutes goes on when nobody waits for it any more, and lies in `folder` when it is asked for again.
+    What takes long, such as a film or a very large picture, goes on when nobody waits for it any more, and lies in `folder` when it is asked for again.
     Raises `ProviderError`. Belongs to one event loop.
     """
 
@@ -41,7 +42,7 @@ class Workshop:
     async def made(self, plan: Mapping[str, Any], look: Look) -> bytes:
         """The media that a plan asks for."""
         timeout_s = KINDS[MediaKind(plan["kind"])].timeout_s
-        if timeout_s <= _QUICK_S:
+        if timeout_s <= _QUICK_S and (plan.get("width") or 0) * (plan.get("height") or 0) <= _QUICK_PIXELS:
             return await _run(self._quick, timeout_s, plan, await look())
         name = sha256_of(plan)
         making = self._under_way.get(name)
