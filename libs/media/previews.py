@@ -26,7 +26,7 @@ def preview(source: bytes | Path, *, max_bytes: int = MAX_BYTES) -> bytes | None
         case "video":
             return _of_video(data, mime)
         case "audio":
-            return _of_sound(data)
+            return _of_sound(data, mime)
         case _:
             return finish_media(data, Wanted(_FORMATS[mime], thumbnail=True)).thumbnail
 
@@ -42,13 +42,15 @@ def _of_video(data: bytes, mime: str) -> bytes | None:
     return None if seen.poster is None else webp_thumbnail(poster(seen.poster))
 
 
-def _of_sound(data: bytes) -> bytes:
-    """A sound may take hours: of each part only its loudness is kept."""
+def _of_sound(data: bytes, mime: str) -> bytes:
+    """A sound may take an hour: of each part only its loudness is kept."""
     import numpy as np  # noqa: PLC0415
     import soundfile  # noqa: PLC0415
 
     from media.posters import waveform  # noqa: PLC0415
+    from media.sounds import sound_facts  # noqa: PLC0415
 
+    sound_facts(data, mime)
     with soundfile.SoundFile(BytesIO(data)) as file:
         parts = file.blocks(max(1, file.frames // _POINTS), dtype="float32", always_2d=True)
         loudness = [float(np.sqrt(np.mean(np.square(part)))) for part in parts]

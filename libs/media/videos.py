@@ -30,6 +30,7 @@ _SOUNDS = {
     "mov": _OPEN_SOUNDS | {"aac", "mp3", "mp3float", "flac", "ac3", "pcm_s16le"},
     "matroska": _OPEN_SOUNDS,
 }
+_ROUNDING = Fraction(2, 1000)
 _SLACK = Fraction(1, 4)
 """So many seconds, or one part in twenty, may a container declare more than its frames take."""
 
@@ -88,6 +89,7 @@ def _facts(container: InputContainer, mime: str, size: int, watch: Watch) -> Fac
         raise CorruptOutput(Reason.SILENT, "a video without a frame")
     duration = seen.end - seen.start
     _compare(container, stream, seen, duration)
+    duration = _even(seen.frames, duration, stream.average_rate)
     return Facts(
         mime,
         size,
@@ -98,6 +100,12 @@ def _facts(container: InputContainer, mime: str, size: int, watch: Watch) -> Fac
         fps=round(float(seen.frames / duration), 3) if duration else None,
         has_audio=seen.samples > 0,
     )
+
+
+def _even(frames: int, duration: Fraction, rate: Fraction | None) -> Fraction:
+    """What so many frames take at their rate, where their times come to that but for WebM's whole milliseconds."""
+    even = frames / rate if rate else duration
+    return even if abs(even - duration) <= _ROUNDING else duration
 
 
 def picture_track(container: InputContainer) -> VideoStream:

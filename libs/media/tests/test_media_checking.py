@@ -189,3 +189,9 @@ def test_whatever_is_changed_it_is_media_or_a_named_refusal(mime: str, draw: st.
         data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
     with suppress(CorruptOutput):
         assert check_media(bytes(data)).size == len(data)
+
+
+@pytest.mark.parametrize(("frames", "fps"), [(96, 24), (132, 24), (45, 30)])
+def test_a_video_is_as_long_as_its_frames_though_its_file_counts_milliseconds(frames: int, fps: int) -> None:
+    facts = check_media(video(frames=frames, fps=fps, form="webm", codec="libvpx-vp9"))
+    assert (facts.frames, facts.duration_s, facts.fps) == (frames, frames / fps, fps)

@@ -83,6 +83,7 @@ async def test_the_documents_describe_providers(gateway: Gateway) -> None:
     assert document["components"]["schemas"]["JobRequest"]["properties"]["kind"]["anyOf"][0]["enum"] == [
         "image",
         "texture",
+        "environment_map",
         "video",
         "sfx",
         "music",
