@@ -29,8 +29,8 @@ Look = Callable[[], Awaitable[Looked]]
 class Workshop:
     """So many `processes` work at the same time, and as many again on what takes long: no picture waits for a film.
 
-    What takes long, such as a film or a very large picture, goes on when nobody waits for it any more, and lies in `folder` when it is asked for again.
-    Raises `ProviderError`. Belongs to one event loop.
+    What takes long, such as a film or a very large picture, goes on when nobody waits for it any more, and lies in
+    `folder` when it is asked for again. Raises `ProviderError`. Belongs to one event loop.
     """
 
     def __init__(self, folder: Path, *, processes: int) -> None:
