@@ -193,7 +193,7 @@ def webm_files() -> Iterable[Hostile]:
     yield WEBM.patched("tracks of a hundred thousand TB", BROKEN, whole, tracks + 4, b"\x01\xfe" + b"\xff" * 6)
     yield WEBM.patched("a cluster of no kind", BROKEN, whole, cluster, bytes(4))
     codec = whole.index(b"V_VP9")
-    for called, reason in {b"V_XXX": BROKEN, b"V_PNG": BROKEN, b"V_AV9": BROKEN, bytes(5): SILENT}.items():
+    for called, reason in {b"V_QQQ": BROKEN, b"V_PNG": BROKEN, b"V_AV9": BROKEN, bytes(5): SILENT}.items():
         yield WEBM.patched(f"in the codec {called!r}", reason, whole, codec, called)
     yield WEBM.patched("VP9 that says it is VP8", BROKEN, whole, codec, b"V_VP8")
     for name, mark in {"width": b"\xb0\x81\x40", "height": b"\xba\x81\x30"}.items():
