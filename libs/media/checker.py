@@ -47,24 +47,15 @@ class Checker:
         Raises `CorruptOutput`, also for what ends its child or hangs it; `OSError` where a file cannot be read;
         `ChildrenFailed` where no child can work at all, which says nothing about the media.
         """
-        [outcome] = await self._each(self._anything, _check_one, [source])
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        return await self._one(check_media, source)
 
     async def probe(self, source: bytes | Path) -> Facts:
         """What the header of media of any kind says, as `probe_media`; raises as `check`."""
-        [outcome] = await self._each(self._anything, _probe_one, [source])
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        return await self._one(probe_media, source)
 
     async def preview(self, source: bytes | Path) -> bytes | None:
         """A small WebP that stands for media in a list, as `previews.preview`. Raises as `check`."""
-        [outcome] = await self._each(self._anything, _preview_one, [source])
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        return await self._one(preview, source)
 
     async def finish(self, source: bytes | Path, wanted: Wanted) -> FinishedMedia:
         """Media of any kind made into what is wanted, as `finish_media`; a video may take two minutes of CPU.
@@ -72,10 +63,7 @@ class Checker:
         Raises as `check`.
         """
         timeout_s = max(self._timeout_s, _ENCODING_TIMEOUT_S) if is_video(wanted) else self._timeout_s
-        [outcome] = await self._each(self._anything, _finish_one, [(source, wanted)], timeout_s)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        return await self._one(_finish_one, (source, wanted), timeout_s)
 
     async def finish_pictures(
         self, works: Sequence[tuple[bytes | Path, Wanted]]
@@ -86,6 +74,12 @@ class Checker:
         `check`.
         """
         return await self._each(self._pictures, _finish_one, works)
+
+    async def _one(self, look: Callable[[W], F], work: W, timeout_s: float | None = None) -> F:
+        [outcome] = await self._each(self._anything, look, [work], timeout_s)
+        if isinstance(outcome, CorruptOutput | OSError):
+            raise outcome
+        return outcome
 
     async def _each(
         self, children: Children, look: Callable[[W], F], works: Sequence[W], timeout_s: float | None = None
@@ -126,18 +120,6 @@ def _all(look: Callable[[W], F], works: Sequence[W]) -> list[F | CorruptOutput |
 
 def _nothing() -> None:
     """A child that answers this is alive."""
-
-
-def _preview_one(source: bytes | Path) -> bytes | None:
-    return preview(source)
-
-
-def _check_one(source: bytes | Path) -> Facts:
-    return check_media(source)
-
-
-def _probe_one(source: bytes | Path) -> Facts:
-    return probe_media(source)
 
 
 def _finish_one(work: tuple[bytes | Path, Wanted]) -> FinishedMedia:
