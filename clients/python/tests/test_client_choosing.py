@@ -229,11 +229,11 @@ def test_further_outputs_of_an_item_do_not_overwrite_the_first(types: Types, gat
 
 
 def test_what_should_be_looked_at_is_said_beside_the_files(types: Types, gateway: Played) -> None:
-    gateway.flags = ("other_size", "longer_than_asked")
+    gateway.flags = ("cropped", "length_adjusted")
     done = types("generate", "waves", "--kind", "video")
 
     assert done.out == "video-12345678-1.png\n"
-    assert done.err.splitlines()[-1] == "look at item 1: other_size, longer_than_asked"
+    assert done.err.splitlines()[-1] == "look at item 1: cropped, length_adjusted"
 
 
 WRONG: list[tuple[list[str], str]] = [

@@ -154,7 +154,9 @@ def _ended(item: ItemHistory, end: Fact) -> tuple[ItemStatus, Failure | None] | 
     if primary in lost and primary not in kept:
         body = lost[primary].body
         return ItemStatus.FAILED, Failure(body["code"], body["message"], Stage.PERSISTING)
-    return (ItemStatus.COMPLETED, None) if kept | lost.keys() >= {primary, *end.body["outputs"]} else None
+    # Facts that were written before outputs were listed have their primary alone.
+    awaited = {primary, *end.body.get("outputs", ())}
+    return (ItemStatus.COMPLETED, None) if kept | lost.keys() >= awaited else None
 
 
 def _outputs(end: Fact, item: ItemHistory, known: History) -> tuple[Output, ...]:
