@@ -16,6 +16,7 @@ from media.previews import preview
 from media.probing import probe_media
 from media.wanted import FinishedMedia, Wanted
 
+E = TypeVar("E", bound=BaseException)
 W = TypeVar("W")
 F = TypeVar("F")
 
@@ -114,8 +115,14 @@ def _all(look: Callable[[W], F], works: Sequence[W]) -> list[F | CorruptOutput |
         try:
             outcomes.append(look(work))
         except (CorruptOutput, OSError) as error:
-            outcomes.append(error)
+            outcomes.append(_bare(error))
     return outcomes
+
+
+def _bare(error: E) -> E:
+    """An error of a group is kept until all are done; its frames would keep what was decoded as long."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error
 
 
 def _nothing() -> None:

@@ -248,20 +248,20 @@ class Fire:
         flagged: list[dict[str, Any]] = json.loads(await self._bills("--json"))
         bill = await self.simulator.get("bill")
         marks = {job: mark for mark, job in self.accepted.items()}
-        known = {
-            row["external_id"] for row in await self.live.rows("provider-worker", "SELECT external_id FROM attempts")
-        }
+        attempts = await self.live.rows("provider-worker", "SELECT attempt_id::text AS id, external_id FROM attempts")
+        # A callback may tell the name of a job whose bill was flagged a moment ago.
+        known = {row["external_id"]: row["id"] for row in attempts if row["external_id"] is not None}
         table = ["attempt_id,paid_usd,evidence"]
         for open_bill in flagged:
-            mark = marks[open_bill["job_id"]]
+            mark, attempt = marks[open_bill["job_id"]], open_bill["attempt_id"]
             charged = sum(
                 line["amount_micros"]
                 for line in bill["lines"]
-                if line["reference"] in {open_bill["attempt_id"], f"job-{mark}"}
+                if line["reference"] in {attempt, f"job-{mark}"}
                 and line["provider"] == WIRES.get(open_bill["provider"], open_bill["provider"])
-                and line["external_id"] not in known
+                and known.get(line["external_id"], attempt) == attempt
             )
-            table.append(f"{open_bill['attempt_id']},{charged / 1_000_000:.6f},the provider's own bill")
+            table.append(f"{attempt},{charged / 1_000_000:.6f},the provider's own bill")
         await self._bills("settle-table", "-", stdin="\n".join(table))
         return flagged
 

@@ -88,5 +88,23 @@ async def the_books_agree(fire: Fire) -> None:
     )
     ours = {WIRES.get(row["provider"], row["provider"]): row["amount"] for row in attempts}
     theirs = {one["provider"]: one["amount_micros"] for one in bill["sums"]}
-    assert ours == {provider: amount for provider, amount in theirs.items() if amount or provider in ours}
+    differing = {name for name in ours.keys() | theirs.keys() if ours.get(name, 0) != theirs.get(name, 0)}
+    assert not differing, await _lines_of(fire, differing)
     assert captured == bill["amount_micros"]
+
+
+async def _lines_of(fire: Fire, differing: set[str]) -> str:
+    """What both sides say of every job at these providers, one line each."""
+    attempts = await fire.live.rows("provider-worker", "SELECT * FROM attempts ORDER BY intent_at")
+    lines = (await fire.simulator.get("bill"))["lines"]
+    marks = {job: mark for mark, job in fire.accepted.items()}
+    return "\n".join(
+        [
+            *(
+                f"ours, job-{marks[str(row['job_id'])]}: {dict(row)}"
+                for row in attempts
+                if WIRES.get(row["provider"], row["provider"]) in differing
+            ),
+            *(f"theirs: {line}" for line in lines if line["provider"] in differing),
+        ]
+    )

@@ -101,11 +101,13 @@ async def test_a_lost_answer_comes_back_after_its_item_has_failed_and_settles_it
         await line.here.work()
     [failed] = await home.said(GenerationFailed)
     assert (failed.code, failed.billing.state) == (ErrorCode.SUBMIT_UNKNOWN, "pending")
-    await home.rows("UPDATE attempts SET lookup_at = now() + interval '1 h'")
+    await home.rows("UPDATE attempts SET lookup_at = now() + interval '1 h', flagged_at = now()")
     studio.done.add("job-1")
 
     await line.called(attempt=attempt, id="job-1")
     assert await outcomes(home) == ["linked"]
+    [listed] = await line.here.store.list_bills()
+    assert (listed.external_id, listed.needs_operator) == ("job-1", False)
     assert await line.here.bills.step()
 
     [settled] = await home.said(GenerationSettled)

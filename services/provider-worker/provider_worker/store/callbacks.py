@@ -62,9 +62,11 @@ _LOOK_NOW = text("""
     WHERE id = :id
 """)
 
-# Counted as a lookup, so that one under way, which knows nothing of this, cannot put the next one off.
+# Counted as a lookup, so that one under way, which knows nothing of this, cannot put the next one off. Where the job
+# has a name now, the provider can be asked again, and no operator has to.
 _LOOK_UP_NOW = text("""
     UPDATE attempts SET lookup_at = now(), lookups = lookups + 1,
+        flagged_at = CASE WHEN CAST(:external_id AS text) IS NULL THEN flagged_at END,
         external = coalesce(CAST(:external AS json), external),
         external_id = coalesce(external_id, CAST(:external_id AS text))
     WHERE attempt_id = :attempt
