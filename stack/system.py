@@ -28,6 +28,8 @@ from stack.supervision import Keeper, Program, Service, service_command
 
 __all__ = ["StackInfo", "System", "start_detached", "stop"]
 
+_SIGNING = frozenset({"PROVIDER_WORKER_PROVENANCE_CERT", "PROVIDER_WORKER_PROVENANCE_KEY"})
+
 
 class System:
     """The system over one state folder, owned by this process; an async context manager, or ``start`` and ``stop``.
@@ -235,6 +237,9 @@ class System:
         }
         fixed = {KAFKA_SETTING: bootstrap}
         fixed |= {f"{spec.package.upper()}_URL": _origin(plan.ports[spec.internal]) for spec in SERVICES}
+        if any(self._environ.get(name) for name in _SIGNING):
+            # Of a pair of one's own nothing is made up: a key of the house fits no other certificate.
+            ours = {name: value for name, value in ours.items() if name not in _SIGNING}
         given = {name: value for name, value in self._environ.items() if value or name not in ours}
         return {**ours, **given, **fixed}
 

@@ -17,12 +17,29 @@ from media.jpegs import MOST_DECODED_BYTES, see_effort, see_rows
 from media.pngs import see_png
 from media.riff import see_chunks
 
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ON_ITS_SIDE = frozenset(_TURNS[value] for value in (5, 6, 7, 8))
+
 
 def picture_facts(data: bytes) -> Facts:
-    """Decode a whole PNG, JPEG or WebP; raises `CorruptOutput`, and `MemoryError` where there is too little of it."""
+    """Decode a whole PNG, JPEG or WebP; its width and height are as it is shown, upright.
+
+    Raises `CorruptOutput`, and `MemoryError` where there is too little of it.
+    """
     declared = probe(data)
-    decode_whole(data, declared)
-    return Facts(declared.mime, len(data), width=declared.width, height=declared.height)
+    turn = turn_of(decode_whole(data, declared))
+    shown = (declared.width, declared.height)
+    width, height = shown[::-1] if turn in _ON_ITS_SIDE else shown
+    return Facts(declared.mime, len(data), width=width, height=height)
 
 
 def decode_whole(data: bytes, declared: Probe) -> Image.Image:
@@ -31,6 +48,14 @@ def decode_whole(data: bytes, declared: Probe) -> Image.Image:
         raise CorruptOutput(Reason.ANIMATED, "an animation, but a picture was asked for")
     _SEEN_BEFORE[declared.format](data, declared)
     return _decode(data, declared)
+
+
+def turn_of(picture: Image.Image) -> Image.Transpose | None:
+    """What makes a picture upright, by what EXIF says of it: whoever cuts or measures it means what is seen."""
+    try:
+        return _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
+    except Exception:  # EXIF that cannot be read says nothing, and whoever shows the picture ignores it as well
+        return None
 
 
 def in_rgb(picture: Image.Image) -> Image.Image:

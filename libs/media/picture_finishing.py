@@ -13,7 +13,7 @@ from media.errors import CorruptOutput, Reason
 from media.facts import MAX_PICTURE_BYTES, Facts, read_whole
 from media.formats import MIMES
 from media.headers import MAX_PIXELS, probe
-from media.images import decode_whole, in_rgb
+from media.images import decode_whole, in_rgb, turn_of
 from media.thumbnails import webp_thumbnail
 from media.wanted import THUMBNAIL_EDGE, FinishedMedia, Method, Wanted
 
@@ -25,17 +25,6 @@ _SAVING: Mapping[str, Mapping[str, Any]] = {
     "jpeg": {"quality": 92, "subsampling": 0},
     "webp": {"quality": 90, "method": 4},
 }
-_ORIENTATION = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What makes a picture upright, by what EXIF says of it: whoever cuts it cuts what is seen."""
 _SAVING_TILES: Mapping[str, Mapping[str, Any]] = {
     "png": {"compress_level": 1},
     "jpeg": {"quality": 97, "subsampling": 0},
@@ -53,7 +42,8 @@ def finish_picture(data: bytes, wanted: Wanted) -> FinishedMedia:
     """
     declared = probe(read_whole(data, MAX_PICTURE_BYTES))
     came = decode_whole(data, declared)
-    picture = _upright(came)
+    turn = turn_of(came)
+    picture = came if turn is None else came.transpose(turn)
     size = (wanted.width or picture.width, wanted.height or picture.height)
     _see_size(picture.size, size, wanted)
     method: Method = "none"
@@ -75,14 +65,6 @@ def finish_picture(data: bytes, wanted: Wanted) -> FinishedMedia:
         data=finished,
         thumbnail=thumbnail,
     )
-
-
-def _upright(picture: Image.Image) -> Image.Image:
-    try:
-        turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
-    except Exception:  # EXIF that cannot be read says nothing, and whoever shows the picture ignores it as well
-        turn = None
-    return picture if turn is None else picture.transpose(turn)
 
 
 def _see_size(native: Size, size: Size, wanted: Wanted) -> None:

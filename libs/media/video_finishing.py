@@ -25,6 +25,7 @@ from media.watching import Watcher
 
 MOST_LOOP_SEAM = 1.5
 """Up to here the step from the last frame to the first is one like those within the video."""
+_EXACT_S = 0.001
 _SOUND_SLACK_S = 0.1
 """So far may the sound of a video that came end before or behind its pictures."""
 
@@ -58,7 +59,8 @@ class _Native:
 def finish_video(data: bytes, wanted: Wanted) -> FinishedMedia:
     """Decode a whole MP4 or WebM and make it the video that is wanted, at its own frames per second.
 
-    It has round(duration_s * fps) frames. A longer one is cut; one that is too short by at most 0.25 s or 5 % stands
+    It has round(duration_s * fps) frames, and `length_adjusted` says as well that no number of its frames lasts as long
+    as was asked for. A longer one is cut; one that is too short by at most 0.25 s or 5 % stands
     still at its end; one that is shorter is refused. Its sound becomes as long as the pictures. Where the end of a loop
     does not meet its beginning already, half a second of it is blended into what came before the beginning, and where
     nothing did, into the first frame. Both wanted edges are even. Raises `CorruptOutput`, with WRONG_SIZE,
@@ -75,7 +77,13 @@ def finish_video(data: bytes, wanted: Wanted) -> FinishedMedia:
     pace = _pace(native, wanted)
     thumbnail = _thumbnail(native, place) if wanted.thumbnail else None
     if same_size and not pace.blend and _is_right(native, pace, wanted):
-        return FinishedMedia(native.facts, hashlib.sha256(data).hexdigest(), native.facts, thumbnail=thumbnail)
+        return FinishedMedia(
+            native.facts,
+            hashlib.sha256(data).hexdigest(),
+            native.facts,
+            length_adjusted=_is_adjusted(pace, wanted),
+            thumbnail=thumbnail,
+        )
     facts, made = _made(native, place, pace, wanted)
     method: Method = "none"
     if not same_size:
@@ -87,7 +95,7 @@ def finish_video(data: bytes, wanted: Wanted) -> FinishedMedia:
         method=method,
         scale=1.0 if same_size else place.scale,
         crop_share=0.0 if same_size else place.crop_share,
-        length_adjusted=pace.there != pace.asked,
+        length_adjusted=_is_adjusted(pace, wanted),
         data=made,
         thumbnail=thumbnail,
     )
@@ -139,6 +147,11 @@ def _pace(native: _Native, wanted: Wanted) -> Pace:
     if not wanted.loop or native.seen.seam(min(pace.asked, native.seen.frames)) <= MOST_LOOP_SEAM:
         return pace
     return pace.crossfaded()
+
+
+def _is_adjusted(pace: Pace, wanted: Wanted) -> bool:
+    is_exact = wanted.duration_s is None or abs(float(pace.duration) - wanted.duration_s) <= _EXACT_S
+    return pace.there != pace.asked or not is_exact
 
 
 def _is_right(native: _Native, pace: Pace, wanted: Wanted) -> bool:

@@ -249,6 +249,17 @@ async def test_what_a_caller_gives_one_service_reaches_that_service_alone(
     assert "SANDBOX_DELAY" not in ledger
 
 
+async def test_a_certificate_of_ones_own_is_never_paired_with_the_key_of_the_house(
+    tmp_path: Path, outside: dict[str, str]
+) -> None:
+    env = {**outside, "PROVIDER_WORKER_PROVENANCE_CERT": "mine.pem"}
+    async with System(tmp_path, port=0, env=env) as system:
+        worker = await asyncio.to_thread(environment_of, system.info, "provider-worker")
+
+    assert worker["PROVIDER_WORKER_PROVENANCE_CERT"] == "mine.pem"
+    assert "PROVIDER_WORKER_PROVENANCE_KEY" not in worker
+
+
 async def test_with_the_simulator_the_worker_has_its_keys_alone_and_it_is_kept_running(
     tmp_path: Path, outside: dict[str, str]
 ) -> None:

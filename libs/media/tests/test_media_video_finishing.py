@@ -71,6 +71,12 @@ def test_a_longer_one_is_cut_to_the_frame(form: str, fps: Fraction | int) -> Non
     assert check_media(bytes_of(found)).duration_s == pytest.approx(found.facts.duration_s, abs=0.002)
 
 
+@pytest.mark.parametrize(("seconds", "is_adjusted"), [(1.0, False), (1.5, False), (1.51, True)])
+def test_a_length_that_no_number_of_frames_has_is_said(seconds: float, is_adjusted: bool) -> None:
+    data = film(numbered(), round(seconds * 24))
+    assert finish_video(data, replace(MP4, duration_s=seconds)).length_adjusted is is_adjusted
+
+
 def test_one_that_is_a_little_too_short_stands_still_at_its_end() -> None:
     found = finish_video(film(numbered(), 43), MP4)
     assert numbers(bytes_of(found)) == [*range(43), *[42] * 5]

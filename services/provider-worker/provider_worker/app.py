@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +19,7 @@ from chassis.ids import uuid7
 from chassis.loops import Loop
 from chassis.outbox import Outbox
 from chassis.service import Service
+from chassis.telemetry import get_logger
 from media import Checker, Signer
 from objects import FolderStore, StorageError
 from provider_worker import operating
@@ -52,6 +54,8 @@ from provider_worker.store.redownloads import RedownloadDatabase
 from provider_worker.tasks import Pool
 from schemas.parts import Kind
 from schemas.topics import GENERATIONS, PROVIDER_WORKER, STORAGE_SERVICE
+
+log = get_logger()
 
 SOURCE = f"/services/{PROVIDER_WORKER}"
 REVIVE_EVERY_S = 0.25
@@ -96,6 +100,13 @@ class _Hands:
         await self.objects.close()
 
 
+def _warn_of_open_key(settings: Settings) -> None:
+    """No refusal: a mounted secret is often readable by all who are in its container, who are this process alone."""
+    key = settings.provenance_key
+    if settings.provenance_sign and key is not None and key.stat().st_mode & stat.S_IROTH:
+        log.warning("provenance_key_readable_by_all", path=str(key), mend=f"chmod 600 {key}")
+
+
 def build(settings: Settings) -> Service:
     """The service for `settings`; touches no database and no broker yet."""
     routes = read_routes(settings.routes_file, only=settings.only)
@@ -132,6 +143,7 @@ def build(settings: Settings) -> Service:
         inputs=inputs.held,
     )
     material = settings.signing_material()
+    _warn_of_open_key(settings)
     signer = Signer(material) if material else None
     finisher = CheckedFinisher(objects, checker, signer)
     endings = Endings(table, production.price, production.resendable, uuid7, random, health.is_closed)
