@@ -42,8 +42,9 @@ class FinishedMedia:
 
     `facts` and `sha256` are of the finished bytes, `native` of those that came. `scale` is how much the native picture
     was enlarged (1.0 or less: not at all), `crop_share` how much of it was cut away. `length_adjusted`: time was cut
-    off or added, or no number of frames lasts as long as was asked for. `from_ldr`: light was asked for beyond white, but a picture without any came. `thumbnail` is a WebP;
-    None where none was asked for, and where the media is small enough itself.
+    off or added, or no number of frames lasts as long as was asked for. `from_ldr`: light was asked for beyond white,
+    but a picture without any came. `thumbnail` is a WebP; None where none was asked for, and where the media is small
+    enough itself.
     """
 
     facts: Facts

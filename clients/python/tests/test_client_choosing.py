@@ -37,7 +37,7 @@ def provider(name: str, *kinds: str, why_not: str | None = None, health: str = "
 
 
 PROVIDERS = [
-    provider("sandbox", "image", prices=[{"unit": "image", "usd": "0.04", "facts": {}}], model="sandbox-image-1"),
+    provider("sandbox", "image", prices=[{"unit": "image", "usd": "0.04", "facts": {}}], model="sandbox-1"),
     provider(
         "gemini_omni",
         "video",
@@ -149,7 +149,7 @@ def test_providers_are_listed_with_what_they_make_and_why_they_cannot_be_used(ty
     assert (done.status, done.err) == (0, "")
     assert [line.split("\t") for line in done.out.splitlines()] == [
         ["provider", "state", "makes (at once)", "model", "price in USD"],
-        ["sandbox", "ok", "image (2)", "sandbox-image-1", "0.04/image"],
+        ["sandbox", "ok", "image (2)", "sandbox-1", "0.04/image"],
         ["gemini_omni", "ok", "video (2)", "omni-1", "0.10/second (720p)"],
         ["elevenlabs", "closed: the account has no money", "sfx (2), music (2)", "", ""],
         ["veo", "disabled: GEMINI_API_KEY is not set", "video (2)", "", ""],

@@ -36,7 +36,9 @@ def declared_png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(bytes(1000))) + png_chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize(("turn", "shown"), [(1, (40, 30)), (3, (40, 30)), (6, (30, 40)), (8, (30, 40)), (99, (40, 30))])
+@pytest.mark.parametrize(
+    ("turn", "shown"), [(1, (40, 30)), (3, (40, 30)), (6, (30, 40)), (8, (30, 40)), (99, (40, 30))]
+)
 def test_a_picture_that_lies_on_its_side_is_as_large_as_it_is_shown(turn: int, shown: tuple[int, int]) -> None:
     exif = Image.Exif()
     exif[0x0112] = turn

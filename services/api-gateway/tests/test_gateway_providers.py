@@ -15,7 +15,7 @@ pytestmark = pytest.mark.integration
 SANDBOX: dict[str, Any] = {
     "name": "sandbox",
     "adapter": "sandbox",
-    "model": "sandbox-image-1",
+    "model": "sandbox-1",
     "kinds": ["image"],
     "enabled": True,
     "health": "ok",

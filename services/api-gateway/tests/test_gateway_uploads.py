@@ -120,6 +120,14 @@ async def test_what_is_no_upload_is_refused(
     assert gateway.storage.assets == {}
 
 
+async def test_a_body_that_is_packed_is_refused_and_a_plain_one_may_say_so(gateway: Gateway) -> None:
+    packed = await gateway.client.post(UPLOADS, content=PICTURE, headers={"Content-Encoding": "gzip"})
+    assert (packed.status_code, packed.json()["code"]) == (415, "INVALID_REQUEST")
+    assert gateway.storage.bodies == []
+    plain = await gateway.client.post(UPLOADS, content=PICTURE, headers={"Content-Encoding": "identity"})
+    assert plain.status_code == 201
+
+
 async def test_more_bytes_than_allowed_are_cut_off_wherever_they_come(gateway: Gateway) -> None:
     file = ("file", ("big.bin", b"x" * (UPLOAD_MAX + 1)))
     parts = in_parts(*[b"x" * 65_536] * (UPLOAD_MAX // 65_536 + 1))
@@ -175,6 +183,7 @@ async def test_without_storage_service_it_is_named(gateway: Gateway) -> None:
     answer = await gateway.client.post(UPLOADS, content=PICTURE)
 
     assert (answer.status_code, answer.json()["code"]) == (503, "UNAVAILABLE")
+    assert "send the file again: the same bytes are the same asset" in answer.json()["detail"]
     assert "storage-service" in answer.json()["detail"]
 
 

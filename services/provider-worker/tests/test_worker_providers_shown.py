@@ -27,7 +27,7 @@ version: 1
 price_version: "2026-11-20"
 currency: USD
 providers:
-  sandbox: {adapter: sandbox, model: sandbox-image-1}
+  sandbox: {adapter: sandbox, model: sandbox-1}
   openai:
     adapter: openai_images
     model: gpt-image-2

@@ -45,7 +45,7 @@ async def main(dsn: str, objects: str, sandbox: str, name: str = "") -> None:
         provider, routes = of_route_file(name)
     else:
         provider = SandboxProvider(SandboxSettings(Path(sandbox), instant=True))
-        routes = table(Use("sandbox", "sandbox-image-1"))
+        routes = table(Use("sandbox", "sandbox-1"))
     here = worker(engine, store, provider, routes=routes, lease_s=1.0)
     await here.reserve()
     while await unfinished(engine):

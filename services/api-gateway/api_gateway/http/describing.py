@@ -237,7 +237,7 @@ _ITEM_EXAMPLE: dict[str, Any] = {
     "status": "completed",
     "attempt": 1,
     "provider": "sandbox",
-    "model": "sandbox-image-1",
+    "model": "sandbox-1",
     "prompt_version": "thumbnail@v1.0",
     "flags": [],
     "warnings": [],

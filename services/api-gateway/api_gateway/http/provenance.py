@@ -59,7 +59,7 @@ class Provenance(Shape):
     template_sha256: str | None
     prompt_sha256: str | None
     provider: str | None = Field(examples=["sandbox"])
-    model: str | None = Field(examples=["sandbox-image-1"])
+    model: str | None = Field(examples=["sandbox-1"])
     seed: int | None
     generated_at: str | None = Field(examples=["2030-01-31T12:00:00Z"])
     stored_at: str

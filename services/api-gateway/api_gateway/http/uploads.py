@@ -21,7 +21,7 @@ from api_gateway.keys import Principal
 from api_gateway.rendering import Sign, asset_json
 from api_gateway.store.jobs import Jobs
 from api_gateway.store.uploads import keep_upload
-from chassis.errors import MalformedRequest, NotFound, RemoteProblem, TooLarge
+from chassis.errors import MalformedRequest, NotFound, RemoteProblem, TooLarge, Unavailable
 from chassis.http import Context, InternalClient
 
 PATH = "/api/v1/uploads"
@@ -97,10 +97,18 @@ class Uploads:
                 )
         except ClientDisconnect as error:
             raise MalformedRequest("the upload was cut off") from error
+        except Unavailable as error:
+            detail = f"{error.detail}; send the file again: the same bytes are the same asset"
+            raise Unavailable(error.service, detail, retry_after=error.retry_after) from error
         except TimeoutError as error:
             raise RemoteProblem("TIMEOUT", 408, f"the upload took longer than {SLOWEST_S:g} s") from error
 
     async def _file(self, request: Request) -> tuple[str | None, AsyncIterator[bytes]]:
+        coding = request.headers.get("content-encoding", "identity").strip().lower()
+        if coding not in {"", "identity"}:
+            raise RemoteProblem(
+                "INVALID_REQUEST", 415, f"Content-Encoding {coding[:80]} is not taken: send the file as it is"
+            )
         media_type = request.headers.get("content-type")
         stream = aiter(request.stream())
         if not is_form(media_type):
