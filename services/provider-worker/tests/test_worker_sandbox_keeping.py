@@ -14,6 +14,7 @@ import pytest
 from media import Children, ChildrenFailed
 from provider_worker.adapters.interface import GenerationRequest, JobRef, MediaKind, Op, ProviderError, Status
 from provider_worker.adapters.sandbox import SandboxProvider, SandboxSettings, read_bill
+from provider_worker.adapters.sandbox import provider as sandbox_provider
 from provider_worker.adapters.sandbox.keeping import Keep
 from provider_worker.adapters.sandbox.workshop import Workshop
 
@@ -160,6 +161,20 @@ async def test_what_is_made_quickly_is_made_again(provider: SandboxProvider, wor
     await provider.poll(await job_of(provider, IMAGE))
     assert work.calls == 2
     assert names(tmp_path) - {"bill.sqlite3", "bill.sqlite3-wal", "bill.sqlite3-shm"} == set()
+
+
+async def test_who_asks_for_a_film_that_is_being_made_is_told_so_and_finds_it_later(
+    provider: SandboxProvider, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox_provider, "LONGEST_POLL_S", 0.01)
+    waiting = asyncio.create_task(provider.submit(FILM, provider.plan(FILM)))
+    await work.begun.wait()
+    ref = await job_of(provider, FILM)
+    assert await provider.poll(ref) == Status("running", ref.external_id)
+    work.may_end.set()
+    made = data_of(await waiting)
+    monkeypatch.setattr(sandbox_provider, "LONGEST_POLL_S", 60.0)
+    assert (data_of(await provider.poll(ref)), work.calls) == (made, 1)
 
 
 async def test_a_film_is_made_to_its_end_when_nobody_waits_for_it_any_more(

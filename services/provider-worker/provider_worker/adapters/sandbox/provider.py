@@ -38,12 +38,13 @@ from provider_worker.adapters.sandbox.store import (
     find_accepted,
     read_bill,
 )
-from provider_worker.adapters.sandbox.workshop import Look, Workshop
+from provider_worker.adapters.sandbox.workshop import Look, Workshop, takes_long
 from provider_worker.adapters.signatures import unsigned
 
 _CHUNK = 256 << 10
 _SMALL = 256 * 256
 _MOST_IN_A_GROUP = 512
+LONGEST_POLL_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ class SandboxSettings:
 
 
 class SandboxProvider:
-    """A `ProviderAdapter` that answers at once: every submit ends with the media or an error.
+    """A `ProviderAdapter` that answers at once: every submit ends with the media or an error. A question does not wait
+    for what takes long to make.
 
     A submit is on the bill, on the disk, before it is answered. Our reference is its idempotency key: a second submit
     of one reference gives the same bytes and is not paid again. Several processes may share the folder. Raises
@@ -125,7 +127,14 @@ class SandboxProvider:
 
     async def poll(self, ref: JobRef) -> Status:
         """The media again, made anew where they are not kept; `ref.data` is the plan it was submitted with."""
-        return await self._finished(ref.data, ref.external_id, partial(self._inputs.again, ref.data))
+        finished = self._finished(ref.data, ref.external_id, partial(self._inputs.again, ref.data))
+        if not takes_long(ref.data):
+            return await finished
+        try:
+            async with asyncio.timeout(LONGEST_POLL_S):
+                return await finished
+        except TimeoutError:
+            return Status("running", ref.external_id)
 
     async def find(self, req: GenerationRequest, plan: Mapping[str, Any], since: datetime) -> JobRef | None:
         """The paid generation of this reference, whenever it was submitted: the bill forgets nothing."""

@@ -42,7 +42,7 @@ class Workshop:
     async def made(self, plan: Mapping[str, Any], look: Look) -> bytes:
         """The media that a plan asks for."""
         timeout_s = KINDS[MediaKind(plan["kind"])].timeout_s
-        if timeout_s <= _QUICK_S and (plan.get("width") or 0) * (plan.get("height") or 0) <= _QUICK_PIXELS:
+        if not takes_long(plan):
             return await _run(self._quick, timeout_s, plan, await look())
         name = sha256_of(plan)
         making = self._under_way.get(name)
@@ -80,6 +80,12 @@ class Workshop:
         del self._under_way[name]
         if not making.cancelled():
             making.exception()
+
+
+def takes_long(plan: Mapping[str, Any]) -> bool:
+    """Whether it is made at leisure, and kept."""
+    is_quick = KINDS[MediaKind(plan["kind"])].timeout_s <= _QUICK_S
+    return not is_quick or (plan.get("width") or 0) * (plan.get("height") or 0) > _QUICK_PIXELS
 
 
 async def _run(children: Children, timeout_s: float, plan: Mapping[str, Any], looked: Looked) -> bytes:

@@ -80,7 +80,7 @@ def _covered(part: Part, most: int) -> Mesh:
     return Mesh(
         positions=at.reshape(-1, 3).astype(np.float32),
         normals=normals.reshape(-1, 3).astype(np.float32),
-        tangents=_tangents(along.reshape(-1, 3), normals.reshape(-1, 3), -1),
+        tangents=tangents(along.reshape(-1, 3), normals.reshape(-1, 3), -1),
         places=places.astype(np.float32),
         triangles=_triangles(around, up, ring=part.ring),
         skin=part.skin,
@@ -99,21 +99,23 @@ def _directions(at: Array, *, ring: bool) -> tuple[Array, Array]:
         upward = np.asarray(np.gradient(at, axis=0))
     found = np.cross(upward, around)
     if not ring:  # at its two ends a row is one point
-        found[0], found[-1] = _unit(found[1]).mean(axis=0), _unit(found[-2]).mean(axis=0)
+        found[0], found[-1] = unit(found[1]).mean(axis=0), unit(found[-2]).mean(axis=0)
         around[0], around[-1] = around[1], around[-2]
-    return around, _unit(found)
+    return around, unit(found)
 
 
-def _tangents(along: Array, normals: Array, side: int) -> Array:
+def tangents(along: Array, normals: Array, side: int) -> Array:
+    """Those of vertices, by where the skin goes and by `normals` of length one; `side` is their fourth number."""
     flat = along - normals * (along * normals).sum(axis=-1, keepdims=True)
     # Any direction will do where the skin has none.
     other = np.cross(normals, np.where(np.abs(normals[:, :1]) < 0.9, [1.0, 0, 0], [0, 1.0, 0]))
     lost = np.linalg.norm(flat, axis=-1, keepdims=True) < 1e-9
-    found = np.concatenate([_unit(np.where(lost, other, flat)), np.full((len(along), 1), side)], axis=1)
+    found = np.concatenate([unit(np.where(lost, other, flat)), np.full((len(along), 1), side)], axis=1)
     return found.astype(np.float32)
 
 
-def _unit(vectors: Array) -> Array:
+def unit(vectors: Array) -> Array:
+    """Of length one; what has none points upwards."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     upright = np.zeros_like(vectors)
     upright[..., 1] = 1
@@ -136,8 +138,8 @@ def faces(outlines: Sequence[Array], skin: Skin = 0, scale: float = 1.0) -> Mesh
     positions, normals, sides, places, triangles = [], [], [], [], []
     start = 0
     for corners in outlines:
-        normal = _unit(np.cross(corners[1] - corners[0], corners[2] - corners[0]))
-        side = _unit(corners[1] - corners[0])
+        normal = unit(np.cross(corners[1] - corners[0], corners[2] - corners[0]))
+        side = unit(corners[1] - corners[0])
         upward = np.cross(normal, side)
         positions.append(corners)
         normals.append(np.broadcast_to(normal, corners.shape))
@@ -149,7 +151,7 @@ def faces(outlines: Sequence[Array], skin: Skin = 0, scale: float = 1.0) -> Mesh
     return Mesh(
         np.concatenate(positions).astype(np.float32),
         np.concatenate(normals).astype(np.float32),
-        _tangents(np.concatenate(sides), np.concatenate(normals), 1),
+        tangents(np.concatenate(sides), np.concatenate(normals), 1),
         np.concatenate(places).astype(np.float32),
         np.array(triangles, dtype=np.uint32),
         skin,
