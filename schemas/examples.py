@@ -10,7 +10,7 @@ from schemas import parts as p
 from schemas.cloudevents import CloudEvent
 from schemas.dead_letters import Header
 from schemas.event import Event
-from schemas.results import ResultAsset, ResultError
+from schemas.results import ManifestResult, ResultAsset, ResultError
 from schemas.topics import TOPICS
 
 TIME = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -96,6 +96,21 @@ DATA: tuple[Event, ...] = (
         ),
         brand_kit=KIT_REF,
         max_cost_micros=500_000,
+    ),
+    e.JobRequested(
+        job_id=JOB,
+        user_id=USER,
+        request=p.JobSpec(
+            kind=p.Kind.IMAGE,
+            manifest=p.ManifestSpec(
+                channel="deep-sea",
+                project="whales",
+                atmosphere="Cold blue light from above.",
+                items=[p.ManifestItem(group="characters", name="old whale", prompt="an old whale with scars")],
+                next_step="generate_videos",
+            ),
+        ),
+        style_capsule=KIT_REF,
     ),
     e.JobCancelRequested(job_id=JOB, reason="user"),
     e.JobRedownloadRequested(job_id=JOB, item=1),
@@ -217,6 +232,7 @@ DATA: tuple[Event, ...] = (
     ),
     e.JobSubmitted(job={"asset_type": "thumbnail", "prompt": "A dragon over a neon city"}, idempotencykey="order-17"),
     e.JobAccepted(job_id=JOB, requester=REQUESTER),
+    e.JobAccepted(job_id=JOB, labels={"notion_page_id": "1f0c8a1e-7f5e-4c39-9c53-0a2b7d1e9f10"}),
     e.JobRefused(requester=REQUESTER, code="VALIDATION", detail="/width: must be at most 4096"),
     e.JobCompleted(**OUTCOME, status="completed", completed=2, assets=[RESULT_ASSET], cost_micros=80_000, settled=True),
     e.JobPartial(
@@ -226,6 +242,22 @@ DATA: tuple[Event, ...] = (
         assets=[RESULT_ASSET],
         error=NO_ITEM,
         cost_micros=40_000,
+        settled=True,
+    ),
+    e.JobCompleted(
+        **{**OUTCOME, "items": 22, "asset_type": None, "requester": None},
+        status="completed",
+        completed=22,
+        manifest=ManifestResult(
+            channel="deep-sea",
+            project="whales",
+            generated=10,
+            skipped=12,
+            failed=0,
+            total_cost_micros=680_000,
+            next_step="generate_videos",
+        ),
+        cost_micros=680_000,
         settled=True,
     ),
     e.JobFailed(**OUTCOME, status="failed", completed=0, error=NO_ITEM, cost_micros=0, settled=True),

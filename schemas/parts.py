@@ -108,10 +108,43 @@ class Input(Part):
     size: int | None = None
 
 
+class ManifestItem(Part):
+    """One picture of a manifest, as it was asked for. Without a prompt, or with a blank one, it is not made (R92).
+
+    What is None is the manifest's own.
+    """
+
+    name: str
+    group: str | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    width: int | None = None
+    height: int | None = None
+    seed: int | None = None
+
+
+class ManifestSpec(Part):
+    """Many pictures of one project as one job (R83): their items are given, or made of topic and story direction (R84).
+
+    `atmosphere` comes before every prompt (R86); None: it is made of the topic (R85). `resume`: what is there, whole,
+    under its logical name is not made again (R88). `next_step` is told when the manifest has ended (R97).
+    """
+
+    channel: str
+    project: str
+    topic: str | None = None
+    story_direction: str | None = None
+    atmosphere: str | None = None
+    items: list[ManifestItem] = Field(default_factory=list)
+    resume: bool = True
+    next_step: str | None = None
+
+
 class JobSpec(Part):
     """What the client asked for, after its dialect was translated.
 
     The gateway has filled in what the kind needs; what another kind needs stays as it is here and means nothing.
+    `manifest`: the job is one of many pictures, and what else stands here is theirs together.
     """
 
     kind: Kind
@@ -141,10 +174,14 @@ class JobSpec(Part):
     path: str | None = None
     run: str | None = None
     labels: dict[str, str] = Field(default_factory=dict)
+    manifest: ManifestSpec | None = None
 
 
 class AssetContext(Part):
-    """What storage-service writes beside the bytes of every output of the job, known once its prompts are."""
+    """What storage-service writes beside the bytes of every output of the job, known once its prompts are.
+
+    `channel` and `project` are a manifest's.
+    """
 
     user_id: UUID
     kind: Kind
@@ -154,6 +191,8 @@ class AssetContext(Part):
     style_capsule: VersionRef | None = None
     path: str | None = None
     run: str | None = None
+    channel: str | None = None
+    project: str | None = None
     labels: dict[str, str] = Field(default_factory=dict)
 
 

@@ -13,7 +13,10 @@ from schemas.topics import PROMPTS
 
 
 class PromptsPrepared(Event):
-    """All items of a job with their finished prompts. The number of items comes from here alone."""
+    """All items of a job with their finished prompts. The number of items comes from here alone.
+
+    `resume`: items whose logical name has whole bytes behind it are not made again.
+    """
 
     type: ClassVar[str] = "dev.backlot.prompts.prepared.v1"
     topic: ClassVar[str] = PROMPTS.name
@@ -23,6 +26,7 @@ class PromptsPrepared(Event):
     route: Route = Route()
     max_cost_micros: int | None = None
     asset_context: AssetContext
+    resume: bool = False
     warnings: list[str] = Field(default_factory=list)
 
 

@@ -35,14 +35,27 @@ class ResultError(Part):
     stage: str | None = None
 
 
+class ManifestResult(Part):
+    """What became of a manifest's pictures (R87), and what comes after it (R97)."""
+
+    channel: str
+    project: str
+    generated: int = Field(ge=0)
+    skipped: int = Field(ge=0)
+    failed: int = Field(ge=0)
+    total_cost_micros: int = Field(ge=0)
+    next_step: str | None = None
+
+
 class JobAccepted(Event):
-    """A job asked for by event was taken."""
+    """A job was taken: one that was asked for by event, or a manifest."""
 
     type: ClassVar[str] = "dev.backlot.job.accepted.v1"
     topic: ClassVar[str] = JOB_RESULTS.name
 
     job_id: UUID
-    requester: Requester
+    requester: Requester | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
 
 
 class JobRefused(Event):
@@ -68,6 +81,7 @@ class JobOutcome(Event):
     completed: int
     assets: list[ResultAsset] = Field(default_factory=list)
     error: ResultError | None = None
+    manifest: ManifestResult | None = None
     cost_micros: int
     currency: str
     settled: bool

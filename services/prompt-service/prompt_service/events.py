@@ -23,10 +23,12 @@ from chassis.consumer import Subscription
 from chassis.database import after_commit
 from chassis.outbox import Draft, Outbox
 from chassis.telemetry import get_logger
-from prompt_service import store
 from prompt_service.kits import BrandKit
 from prompt_service.preparing import prepare, rejected
-from prompt_service.store import JobRow, KitKey, State
+from prompt_service.store import jobs as job_store
+from prompt_service.store import kits as kit_store
+from prompt_service.store.jobs import JobRow, State
+from prompt_service.store.kits import KitKey
 from prompt_service.templates import Templates
 from schemas.cloudevents import CloudEvent
 from schemas.event import Event
@@ -58,24 +60,24 @@ class Prompts:
 
     async def on_requested(self, conn: AsyncConnection, events: Sequence[CloudEvent[JobRequested]]) -> None:
         """Answers every job that was not answered before."""
-        known = await store.read_states(conn, [event.data.job_id for event in events])
+        known = await job_store.read_states(conn, [event.data.job_id for event in events])
         fresh = {event.data.job_id: event for event in events if event.data.job_id not in known}
-        kits = await store.pinned_kits(conn, _wanted(fresh.values()))
+        kits = await kit_store.pinned_kits(conn, _wanted(fresh.values()))
         rows, drafts = [], []
         for event in fresh.values():
             row, answer = self._answer(event, kits)
             rows.append(row)
             if answer is not None:
                 drafts.append(Draft(answer, event.data.job_id, event.tenant_id, event.traceparent))
-        written = await store.add_jobs(conn, rows)
+        written = await job_store.add_jobs(conn, rows)
         self._name_crash_points(conn)
         await self.outbox.add(conn, [draft for draft in drafts if draft.subject in written])
 
     async def on_cancel(self, conn: AsyncConnection, events: Sequence[CloudEvent[JobCancelRequested]]) -> None:
         """Rejects jobs whose prompts were not said yet; what was said stays said."""
         cancels = {event.data.job_id: event for event in events}
-        met_first = await store.add_jobs(conn, [_tombstone(event) for event in cancels.values()])
-        waited = await store.stop_waiting(conn, [job_id for job_id in cancels if job_id not in met_first])
+        met_first = await job_store.add_jobs(conn, [_tombstone(event) for event in cancels.values()])
+        waited = await job_store.stop_waiting(conn, [job_id for job_id in cancels if job_id not in met_first])
         stopped = [cancels[job_id] for job_id in cancels if job_id in met_first or job_id in waited]
         await self.outbox.add(
             conn,
@@ -89,15 +91,15 @@ class Prompts:
             return
         answer = rejected(data.job_id, ErrorCode.INVALID_REQUEST, "the job could not be turned into prompts")
         row = JobRow(data.job_id, event.tenant_id, "rejected", told=answer.model_dump_json())
-        if await store.add_jobs(conn, [row]):
+        if await job_store.add_jobs(conn, [row]):
             await self.outbox.add(conn, [Draft(answer, data.job_id, event.tenant_id, event.traceparent)])
 
     async def try_waiting(self) -> bool:
         """Answers jobs whose kit has come, and those that waited too long. True when there may be more."""
         async with self.engine.begin() as conn:
-            waiting = await store.lock_waiting(conn, patience=self.kit_wait_seconds, limit=_WAITING_AT_ONCE)
+            waiting = await job_store.lock_waiting(conn, patience=self.kit_wait_seconds, limit=_WAITING_AT_ONCE)
             requests = {one.id: JobRequested.model_validate_json(one.requested) for one in waiting}
-            kits = await store.pinned_kits(conn, [_kit_key(one.tenant_id, requests[one.id]) for one in waiting])
+            kits = await kit_store.pinned_kits(conn, [_kit_key(one.tenant_id, requests[one.id]) for one in waiting])
             rows, drafts = [], []
             for one in waiting:
                 request = requests[one.id]
@@ -107,7 +109,7 @@ class Prompts:
                 answer = prepare(request, kit, self.templates) if kit else _unknown_kit(request)
                 rows.append(JobRow(one.id, one.tenant_id, _state(answer), told=answer.model_dump_json()))
                 drafts.append(Draft(answer, one.id, one.tenant_id, one.traceparent))
-            await store.finish_jobs(conn, rows)
+            await job_store.finish_jobs(conn, rows)
             await self.outbox.add(conn, drafts)
         return len(rows) == _WAITING_AT_ONCE
 

@@ -15,6 +15,7 @@ _TAKEN: Mapping[tuple[MediaKind, Op], Mapping[str, int]] = {
     (MediaKind.TEXTURE, Op.EDIT_IMAGE): {"reference": 4, "style": 1},
     (MediaKind.VIDEO, Op.IMAGE_TO_VIDEO): {"first_frame": 1, "last_frame": 1, "reference": 1},
     (MediaKind.MODEL_3D, Op.IMAGE_TO_3D): {"reference": 1},
+    (MediaKind.MODEL_3D, Op.RETEXTURE): {"model": 1, "style": 1},
 }
 """How many there may be in each role."""
 
@@ -23,6 +24,7 @@ _NEEDED: Mapping[Op, tuple[tuple[str, ...], ...]] = {
     Op.INPAINT: (("reference",), ("mask",)),
     Op.IMAGE_TO_VIDEO: (("first_frame", "reference"),),
     Op.IMAGE_TO_3D: (("reference",),),
+    Op.RETEXTURE: (("model",),),
 }
 """Of each group one must be there at least."""
 

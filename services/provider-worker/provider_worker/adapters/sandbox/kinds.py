@@ -95,7 +95,7 @@ KINDS: Mapping[MediaKind, KindRule] = {
         _SEEN | {"pbr", "max_triangles"},
         "generation",
         timeout_s=120.0,
-        of_inputs=(Op.IMAGE_TO_3D,),
+        of_inputs=(Op.IMAGE_TO_3D, Op.RETEXTURE),
     ),
 }
 

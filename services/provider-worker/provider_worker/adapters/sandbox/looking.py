@@ -1,8 +1,9 @@
-"""Pictures of others, decoded: runs in a child process with limits, and nowhere else (architecture rule 9)."""
+"""Media of others, decoded: runs in a child process with limits, and nowhere else (architecture rule 9)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from provider_worker.adapters.interface import MediaKind
 from provider_worker.adapters.sandbox.drawing.canvas import Picture
 from provider_worker.adapters.sandbox.drawing.colours import Rgb
 from provider_worker.adapters.sandbox.drawing.sampled import sampled
+from provider_worker.adapters.sandbox.modelling.given import Bare, bared
 
 Size = tuple[int, int]
 
@@ -48,7 +50,8 @@ class Looked:
     """What inputs show, in the size that is to be made.
 
     `ground` is the reference, or the first frame; of several references each has its column. `mask` is white where
-    something is to be drawn. `style` are the colours of the style, `own` those of the ground.
+    something is to be drawn. `style` are the colours of the style, `own` those of the ground. `model` is one that gets
+    new looks.
     """
 
     ground: Pixels | None = None
@@ -56,6 +59,7 @@ class Looked:
     last: Pixels | None = None
     style: tuple[Rgb, ...] = ()
     own: tuple[Rgb, ...] = ()
+    model: Bare | None = None
 
 
 NOTHING = Looked()
@@ -65,10 +69,14 @@ NOTHING = Looked()
 def looked(plan: Mapping[str, Any], files: Sequence[bytes]) -> Looked:
     """What the inputs of a plan show, by their files in order; raises `UnusableInput`."""
     size = (_SKIN_EDGE, _SKIN_EDGE) if plan["kind"] == MediaKind.MODEL_3D else (plan["width"], plan["height"])
-    found = dict[str, list[Picture]]()
+    found, model = dict[str, list[Picture]](), None
     for number, (told, file) in enumerate(zip(plan["inputs"], files, strict=True), start=1):
-        role = "ground" if told["role"] in _GROUNDS else told["role"]
-        found.setdefault(role, []).append(_opened(file, f"input {number} ({told['role']})"))
+        with _named(f"input {number} ({told['role']})"):
+            if told["role"] == "model":
+                model = bared(file)
+                continue
+            role = "ground" if told["role"] in _GROUNDS else told["role"]
+            found.setdefault(role, []).append(_opened(file))
     ground, last = _joined(found.get("ground", []), size), _joined(found.get("last_frame", []), size)
     mask = _mask(found["mask"][0], found["ground"][0].size, size) if "mask" in found else None
     return Looked(
@@ -77,14 +85,20 @@ def looked(plan: Mapping[str, Any], files: Sequence[bytes]) -> Looked:
         last=Pixels.of(last) if last else None,
         style=sampled(_plain(found["style"][0])) if "style" in found else (),
         own=sampled(ground) if ground else (),
+        model=model,
     )
 
 
-def _opened(file: bytes, name: str) -> Picture:
+@contextmanager
+def _named(name: str) -> Iterator[None]:
     try:
-        return ImageOps.exif_transpose(in_rgb(decode_whole(file, probe(file))))
+        yield
     except CorruptOutput as error:
         raise UnusableInput(f"{name}: {error.message}") from None
+
+
+def _opened(file: bytes) -> Picture:
+    return ImageOps.exif_transpose(in_rgb(decode_whole(file, probe(file))))
 
 
 def _joined(pictures: Sequence[Picture], size: Size) -> Picture | None:

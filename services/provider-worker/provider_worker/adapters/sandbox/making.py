@@ -16,7 +16,7 @@ from provider_worker.adapters.sandbox.filming.film import FilmBrief, filmed
 from provider_worker.adapters.sandbox.filming.from_pictures import filmed_from
 from provider_worker.adapters.sandbox.lighting.sky import SkyBrief, lit
 from provider_worker.adapters.sandbox.looking import NOTHING, Looked
-from provider_worker.adapters.sandbox.modelling.model import ModelBrief, modelled
+from provider_worker.adapters.sandbox.modelling.model import ModelBrief, modelled, retextured
 from provider_worker.adapters.sandbox.sounding.effects import EffectBrief, effect_sounded
 from provider_worker.adapters.sandbox.sounding.music import MusicBrief, music_sounded
 from provider_worker.adapters.sandbox.tiling.texture import TextureBrief, tiled
@@ -96,9 +96,11 @@ def _music(plan: Plan, looked: Looked) -> bytes:
 
 
 def _model(plan: Plan, looked: Looked) -> bytes:
-    words, colours = without_tags(plan["prompt"]), looked.own or colours_of(plan)
-    ground = looked.ground.picture() if looked.ground else None
-    return modelled(ModelBrief(chance_of(plan), plan["max_triangles"], words, colours), ground)
+    colours = looked.style or looked.own or colours_of(plan)
+    brief = ModelBrief(chance_of(plan), plan["max_triangles"], without_tags(plan["prompt"]), colours)
+    if looked.model is not None:
+        return retextured(brief, looked.model)
+    return modelled(brief, looked.ground.picture() if looked.ground else None)
 
 
 def _colours(plan: Plan, looked: Looked) -> tuple[Rgb, ...]:

@@ -12,11 +12,13 @@ from media.seams import tile
 from provider_worker.adapters.sandbox.drawing.canvas import Picture
 from provider_worker.adapters.sandbox.drawing.colours import Rgb, to_lab
 from provider_worker.adapters.sandbox.modelling import things
+from provider_worker.adapters.sandbox.modelling.dressing import dressed, skins_of
+from provider_worker.adapters.sandbox.modelling.given import Bare
 from provider_worker.adapters.sandbox.modelling.glb import bound, maps_of
 from provider_worker.adapters.sandbox.modelling.mesh import Mesh
 from provider_worker.adapters.sandbox.modelling.things import THINGS, Thing
 from provider_worker.adapters.sandbox.tiling import materials
-from provider_worker.adapters.sandbox.tiling.materials import Material
+from provider_worker.adapters.sandbox.tiling.materials import Material, Surface
 from provider_worker.adapters.sandbox.tiling.texture import TextureBrief, material_in, surface_of
 from provider_worker.adapters.sandbox.wording import meant, subject_of
 
@@ -55,20 +57,25 @@ def modelled(brief: ModelBrief, ground: Picture | None = None) -> bytes:
     thing, meshes = built(brief)
     random = Random(f"{brief.seed} skin")  # noqa: S311 - chance in a model needs no secrecy
     first, second = _SKINS[thing]
-    own = material_in(brief.words) or random.choice(first)
-    skin = TextureBrief(_EDGE, _EDGE, brief.seed, brief.words, brief.palette)
-    surface = surface_of(skin, _EDGE, _EDGE, own)
+    surface = _skin(brief, material_in(brief.words) or random.choice(first))
     if ground is not None:
         surface = replace(surface, lab=to_lab(np.asarray(tile(ground, (_EDGE, _EDGE)))))
-    accent = replace(skin, seed=brief.seed + 1, words="", palette=tuple(reversed(brief.palette)))
-    return bound(
-        meshes,
-        {
-            0: maps_of(surface),
-            1: maps_of(surface_of(accent, _EDGE, _EDGE, second)),
-        },
-        thing.__name__,
-    )
+    return bound(meshes, {0: maps_of(surface), 1: maps_of(_accent(brief, second))}, thing.__name__)
+
+
+def retextured(brief: ModelBrief, bare: Bare) -> bytes:
+    """The GLB file of a model of others in new skins; its triangles are as many as they were."""
+    skins = [_skin(brief), _accent(brief)] if skins_of(bare) > 1 else [_skin(brief)]
+    return dressed(bare, [maps_of(surface) for surface in skins])
+
+
+def _skin(brief: ModelBrief, material: Material | None = None) -> Surface:
+    return surface_of(TextureBrief(_EDGE, _EDGE, brief.seed, brief.words, brief.palette), _EDGE, _EDGE, material)
+
+
+def _accent(brief: ModelBrief, material: Material | None = None) -> Surface:
+    """Of smaller parts."""
+    return _skin(replace(brief, seed=brief.seed + 1, words="", palette=tuple(reversed(brief.palette))), material)
 
 
 def built(brief: ModelBrief, thing: Thing | None = None) -> tuple[Thing, list[Mesh]]:

@@ -1,0 +1,20 @@
+"""What prompt-service answers to the gateway."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from chassis.http import make_app
+from prompt_service.http.brand_kits import brand_kit_routes
+from prompt_service.http.templates import template_routes
+from prompt_service.templates import Templates
+
+
+def make(engine: AsyncEngine, templates: Templates, *, secret: SecretStr) -> FastAPI:
+    """The internal application."""
+    app = make_app(title="prompt-service", public=False)
+    app.include_router(brand_kit_routes(engine, secret))
+    app.include_router(template_routes(templates, secret))
+    return app
