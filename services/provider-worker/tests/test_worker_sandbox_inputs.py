@@ -34,6 +34,7 @@ from provider_worker.adapters.interface import (
 from provider_worker.adapters.sandbox import SandboxProvider, SandboxSettings
 from provider_worker.adapters.sandbox.drawing.colours import parse, to_lab
 from provider_worker.adapters.sandbox.drawing.sampled import sampled
+from tests.worker_models import corners, cube, picture_in
 from tests.worker_pictures import (
     COOL,
     DISC,
@@ -46,6 +47,7 @@ from tests.worker_pictures import (
     LAST,
     MODEL,
     REFERENCE,
+    RETEXTURE,
     STYLE,
     STYLED,
     SUN,
@@ -65,7 +67,15 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-EVERY = {"edit": EDIT, "style": STYLED, "inpaint": INPAINT, "texture": TEXTURE, "film": FILM, "model": MODEL}
+EVERY = {
+    "edit": EDIT,
+    "style": STYLED,
+    "inpaint": INPAINT,
+    "texture": TEXTURE,
+    "film": FILM,
+    "model": MODEL,
+    "retexture": RETEXTURE,
+}
 every_way = pytest.mark.parametrize("request_", EVERY.values(), ids=EVERY)
 
 
@@ -216,12 +226,26 @@ async def test_a_model_wears_its_picture(provider: ProviderAdapter) -> None:
     assert tinted(skin, WARM) < 0.05
 
 
+async def test_a_model_of_others_wears_what_the_words_say_in_the_colours_of_the_style(
+    provider: ProviderAdapter,
+) -> None:
+    styled = replace(RETEXTURE, inputs=(*RETEXTURE.inputs, STYLE), options={"palette": list(WARM)}, prompt="old bricks")
+    [given_] = RETEXTURE.inputs
+    data = await made(provider, anew(styled))
+    assert check_media(data).maps == ("base_color", "metallic_roughness", "normal")
+    assert (corners(data) == corners(given_.data or b"")).all()
+    skin, warm = (picture_in(one, 0) for one in (data, await made(provider, anew(styled, inputs=RETEXTURE.inputs))))
+    assert tinted(skin, COOL) < 0.05 < tinted(warm, COOL)
+    assert tinted(warm, WARM) < 0.05
+
+
 @every_way
 async def test_the_same_inputs_and_seed_give_the_same_bytes_and_nothing_else_does(
     provider: ProviderAdapter, request_: GenerationRequest
 ) -> None:
     first = await made(provider, anew(request_))
-    changed = tuple(replace(one, data=filed(SUN if one.role != "style" else HILLS)) for one in request_.inputs[:1])
+    other = {"style": filed(HILLS), "model": cube().file()}
+    changed = tuple(replace(one, data=other.get(one.role, filed(SUN))) for one in request_.inputs[:1])
     assert await made(provider, anew(request_)) == first
     assert await made(provider, anew(request_, seed=8)) != first
     assert await made(provider, anew(request_, prompt="a bear")) != first

@@ -20,17 +20,20 @@ from provider_worker.adapters.interface import (
     ProviderError,
 )
 from provider_worker.adapters.sandbox import SandboxProvider, SandboxSettings
+from tests.worker_models import cube
 from tests.worker_pictures import (
     DISC,
     EDIT,
     FILM,
     FIRST,
+    GLB,
     HILLS,
     INPAINT,
     LAST,
     MASK,
     MODEL,
     REFERENCE,
+    RETEXTURE,
     SIZE,
     STYLE,
     SUN,
@@ -56,14 +59,25 @@ UNMADE: list[tuple[GenerationRequest, str]] = [
     (replace(FILM, inputs=(FIRST, REFERENCE)), "with its first_frame or with a reference, not with both"),
     (replace(FILM, inputs=(FIRST, LAST), options={"loop": True}), "loops ends as it begins, and takes no last_frame"),
     (replace(FILM, inputs=(FIRST, STYLE)), "not 1 style"),
-    (replace(MODEL, op=Op.RETEXTURE), "does not make model_3d by retexture"),
-    (replace(MODEL, inputs=(given("model", b"glTF"),)), "takes 1 reference, not 1 model"),
+    (replace(RETEXTURE, inputs=(REFERENCE,)), "model_3d by retexture takes 1 model, 1 style, not 1 reference"),
+    (replace(RETEXTURE, inputs=(STYLE,)), "model_3d by retexture needs a model"),
+    (replace(MODEL, inputs=(GLB,)), "takes 1 reference, not 1 model"),
     (replace(EDIT, inputs=(InputMedia("reference", "image/png", url="https://a.example/b"),)), "come with its bytes"),
 ]
+squeezed = cube()
+squeezed.document["extensionsRequired"] = ["KHR_draco_mesh_compression"]
 NOISE = Random(1).randbytes(400)
 SMALL = given("mask", filed(DISC.resize((80, 60))))
 WAVING = filed(HILLS, format="webp", save_all=True, append_images=[SUN])
 BOMB = filed(HILLS).replace((160).to_bytes(4) + (120).to_bytes(4), (60_000).to_bytes(4) + (60_000).to_bytes(4), 1)
+UNDRESSED: list[tuple[bytes, str]] = [
+    (filed(HILLS), "GLB of version"),
+    (b"", ""),
+    (NOISE, ""),
+    ((GLB.data or b"")[:-4], "declares"),
+    (cube(mode=0).file(), "a 3D model without a triangle"),
+    (squeezed.file(), "it is compressed by KHR_draco_mesh_compression, and has to be saved without that"),
+]
 UNUSABLE: list[tuple[GenerationRequest, str]] = [
     (replace(EDIT, inputs=(REFERENCE, given("style", NOISE))), "input 2 (style): "),
     (replace(EDIT, inputs=(given("reference", b""),)), "input 1 (reference): "),
@@ -75,6 +89,9 @@ UNUSABLE: list[tuple[GenerationRequest, str]] = [
         "the mask is 80x60, but has to have the size of its reference",
     ),
     (replace(INPAINT, inputs=(REFERENCE, given("mask", filed(Image.new("L", SIZE))))), "leaves nothing to draw"),
+]
+UNUSABLE += [
+    (replace(RETEXTURE, inputs=(replace(GLB, data=data),)), f"input 1 (model): {words}") for data, words in UNDRESSED
 ]
 
 

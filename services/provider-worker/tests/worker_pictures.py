@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
@@ -24,6 +25,7 @@ from provider_worker.adapters.sandbox.drawing.colours import parse
 from provider_worker.adapters.sandbox.drawing.picture import Brief, composed
 from provider_worker.adapters.sandbox.drawing.scenes_sharp import papercut, rays
 from schemas.parts import InputRole
+from tests.worker_models import cube, places
 
 WARM, COOL = ("#AA3322", "#FFCC66", "#331111"), ("#115577", "#66DDCC", "#0A1A2A")
 SIZE = (160, 120)
@@ -60,6 +62,9 @@ INPAINT = wish(MediaKind.IMAGE, Op.INPAINT, REFERENCE, MASK)
 TEXTURE = wish(MediaKind.TEXTURE, Op.EDIT_IMAGE, REFERENCE)
 FILM = wish(MediaKind.VIDEO, Op.IMAGE_TO_VIDEO, FIRST, format="mp4", duration_s=1.5)
 MODEL = wish(MediaKind.MODEL_3D, Op.IMAGE_TO_3D, REFERENCE, size=(0, 0), format="glb", options={"max_triangles": 500})
+
+GLB = InputMedia("model", "model/gltf-binary", places(cube(), np.tile(np.eye(2, dtype=np.float32), (4, 1))).file())
+RETEXTURE = replace(MODEL, op=Op.RETEXTURE, inputs=(GLB,))
 
 
 def anew(request: GenerationRequest, **changes: Any) -> GenerationRequest:

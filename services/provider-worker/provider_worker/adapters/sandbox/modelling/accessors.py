@@ -12,11 +12,14 @@ import pygltflib as gltf
 
 from media import CorruptOutput, Reason
 from media.meshes import Shape
+from media.models import MOST_OF_A_KIND
 
 Rows = npt.NDArray[Any]
 
 MOST_ADDED = 64 << 20
 """Bytes that a model may grow by; a primitive may share its vertices with thousands of others."""
+
+MORE_PARTS = "with a skin it would have more parts than a model may have"
 
 _KINDS: Mapping[int, str] = {
     gltf.BYTE: "<i1",
@@ -89,12 +92,17 @@ class Added:
         odd = target == gltf.ARRAY_BUFFER and size % 4
         packed = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), size)
         packed = np.pad(packed, ((0, 0), (0, 4 - odd))) if odd else packed
-        self._left -= packed.size
-        if self._left < 0:
-            raise CorruptOutput(Reason.TOO_LARGE, f"a skin for it would take more than {MOST_ADDED >> 20} MiB")
+        self._see_room(packed.size)
         view = {"buffer": 0, "byteLength": packed.size, "target": target}
         self.document["bufferViews"].append({**view, "byteStride": packed.shape[1]} if odd else view)
         number = len(self.document["bufferViews"]) - 1
         self.data[number] = packed.tobytes()
         self.document["accessors"].append({**about, "bufferView": number})
         return len(self.document["accessors"]) - 1
+
+    def _see_room(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise CorruptOutput(Reason.TOO_LARGE, f"a skin for it would take more than {MOST_ADDED >> 20} MiB")
+        if len(self.document["accessors"]) >= MOST_OF_A_KIND:
+            raise CorruptOutput(Reason.TOO_LARGE, MORE_PARTS)

@@ -17,7 +17,7 @@ from media import CorruptOutput, Reason
 from media.errors import in_short
 from media.meshes import Accessors, Shape, triangles_of
 from media.models import MOST_JSON_BYTES, MOST_OF_A_KIND, MOST_VALUES, read_model
-from provider_worker.adapters.sandbox.modelling.accessors import Added
+from provider_worker.adapters.sandbox.modelling.accessors import MORE_PARTS, Added
 from provider_worker.adapters.sandbox.modelling.laying import lay
 from provider_worker.adapters.sandbox.modelling.looks import dress, objects, placed_in, strip
 from provider_worker.adapters.sandbox.modelling.packing import packed
@@ -120,5 +120,5 @@ def _text_of(document: Mapping[str, Any]) -> bytes:
     values = text.count(b"{") + text.count(b"[")
     longest = max(len(document[name]) for name in ("accessors", "bufferViews", "materials"))
     if len(text) > MOST_JSON_BYTES - _ROOM or values > MOST_VALUES - _ROOM or longest > MOST_OF_A_KIND:
-        raise CorruptOutput(Reason.TOO_LARGE, "with a skin it would have more parts than a model may have")
+        raise CorruptOutput(Reason.TOO_LARGE, MORE_PARTS)
     return text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from provider_worker.adapters.sandbox.modelling.unwrapping import Numbers, Unwra
 
 MOST_CORNERS = 4_000_000
 """Vertices and corners of triangles that are given a place; the largest file of 20 MiB has 3 million."""
+MOST_PARTS = 10_000
+"""Primitives that are given places; that takes 3 s."""
 
 _PLACES = "TEXCOORD_0"
 _DIRECTIONS = "TANGENT"
@@ -38,17 +40,24 @@ def lay(shape: Shape, added: Added) -> None:
 
     Raises `CorruptOutput` where that would take too much.
     """
-    left = MOST_CORNERS
+    meshes = [[part for part in mesh["primitives"] if _is_bare(part)] for mesh in added.document["meshes"]]
+    _see_few([part for bare in meshes for part in bare], shape)
+    for bare in filter(None, meshes):
+        _lay_over([_read(shape, part) for part in bare], shape, added)
+
+
+def _is_bare(primitive: Mapping[str, Any]) -> bool:
+    return _PLACES not in primitive["attributes"]
+
+
+def _see_few(bare: Sequence[Mapping[str, Any]], shape: Shape) -> None:
+    """A few vertices may be shared by very many: each is given places of its own."""
     accessors = shape.document["accessors"]
-    for mesh in added.document["meshes"]:
-        bare = [primitive for primitive in mesh["primitives"] if _PLACES not in primitive["attributes"]]
-        for primitive in bare:
-            counted = [primitive["attributes"]["POSITION"], primitive.get("indices")]
-            left -= sum(accessors[number]["count"] for number in counted if number is not None)
-        if left < 0:
-            raise CorruptOutput(Reason.TOO_LARGE, f"more than {MOST_CORNERS} vertices without a place on a skin")
-        if bare:
-            _lay_over([_read(shape, primitive) for primitive in bare], shape, added)
+    vertices = sum(accessors[part["attributes"]["POSITION"]]["count"] for part in bare)
+    corners = sum(accessors[part["indices"]]["count"] for part in bare if "indices" in part)
+    for count, most, what in ((len(bare), MOST_PARTS, "parts"), (vertices + corners, MOST_CORNERS, "vertices")):
+        if count > most:
+            raise CorruptOutput(Reason.TOO_LARGE, f"{count} {what} without places on a skin, {most} can be given some")
 
 
 def _lay_over(parts: Sequence[_Bare], shape: Shape, added: Added) -> None:
