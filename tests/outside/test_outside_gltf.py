@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.outside.made import Made, orders
+from tests.outside.made import SEED, WAIT_S, Made, orders
 from tests.outside.tools import node
+from tests.worker_models import CUBE, cube
 
 pytestmark = [pytest.mark.outside, pytest.mark.timeout(480)]
 
 MODEL = "model_3d glb"
+WAYS = ("made here", "of somebody else, without places for a texture")
 WARNING = 1
 """Errors are 0, hints and remarks 2 and 3."""
 
@@ -27,6 +30,43 @@ def test_the_validator_finds_neither_error_nor_warning_in_a_model(made: Made) ->
 
     assert not issues["truncated"]
     assert [issue for issue in issues["messages"] if issue["severity"] <= WARNING] == []
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def retextured(made: Made, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A model in new looks."""
+    folder = tmp_path_factory.mktemp("retextured")
+    if request.param == WAYS[0]:
+        asset_id = made.output(MODEL)["asset_id"]
+    else:
+        (folder / "given.glb").write_bytes(strangers())
+        asset_id = made.client.upload(folder / "given.glb")["id"]
+    body = {
+        "kind": "model_3d",
+        "prompt": "Old bricks",
+        "seed": SEED,
+        "inputs": [{"role": "model", "asset_id": asset_id}],
+    }
+    job = made.client.wait(made.client.create_job(body)["id"], timeout=WAIT_S)
+    assert job["status"] == "completed", job["error"]
+    [output] = job["items"][0]["outputs"]
+    made.client.download(output["url"], folder / "made.glb", sha256=output["sha256"])
+    return folder / "made.glb"
+
+
+def strangers() -> bytes:
+    model = cube()
+    [primitive] = model.document["meshes"][0]["primitives"]
+    primitive["attributes"]["NORMAL"] = model.accessor(CUBE / np.sqrt(3, dtype=np.float32))
+    return model.file()
+
+
+def test_the_validator_finds_neither_error_nor_warning_in_a_model_in_new_looks(retextured: Path) -> None:
+    report = report_on(retextured)
+
+    assert [issue for issue in report["issues"]["messages"] if issue["severity"] <= WARNING] == []
+    assert report["info"]["hasTextures"]
+    assert {resource["storage"] for resource in report["info"]["resources"]} <= {"glb", "buffer-view"}
 
 
 def test_a_model_has_no_more_triangles_than_was_asked_and_needs_no_other_file(made: Made) -> None:
