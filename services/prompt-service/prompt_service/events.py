@@ -2,8 +2,8 @@
 
 | hears (`backlot.jobs`) | does | says (`backlot.prompts`) |
 |---|---|---|
-| JobRequested | finds template and pinned kit, renders every item | PromptsPrepared or PromptsRejected |
-| JobRequested with a kit that is not here yet | parks the job, looks again each second | later, one of the two |
+| JobRequested | finds template, pinned kit and capsule, renders every item | PromptsPrepared or PromptsRejected |
+| JobRequested, its kit or capsule not here yet | parks the job, looks again each second | later, one of the two |
 | JobCancelRequested before prompts were said | remembers it | PromptsRejected (CANCELLED or TIMEOUT) |
 
 A job is answered once, whatever comes how often: the row of the job is the natural key.
@@ -11,10 +11,9 @@ A job is answered once, whatever comes how often: the row of the job is the natu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -23,12 +22,11 @@ from chassis.consumer import Subscription
 from chassis.database import after_commit
 from chassis.outbox import Draft, Outbox
 from chassis.telemetry import get_logger
-from prompt_service.kits import BrandKit
 from prompt_service.preparing import prepare, rejected
 from prompt_service.store import jobs as job_store
-from prompt_service.store import kits as kit_store
 from prompt_service.store.jobs import JobRow, State
-from prompt_service.store.kits import KitKey
+from prompt_service.store.pinned import Pinned, read_pinned
+from prompt_service.store.uses import add_uses
 from prompt_service.templates import Templates
 from schemas.cloudevents import CloudEvent
 from schemas.event import Event
@@ -43,7 +41,7 @@ _WAITING_AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """The handlers of `backlot.jobs`, and the loop that looks after jobs whose kit is not here yet."""
+    """The handlers of `backlot.jobs`, and the loop that looks after jobs whose kit or capsule is not here yet."""
 
     engine: AsyncEngine
     outbox: Outbox
@@ -62,16 +60,16 @@ class Prompts:
         """Answers every job that was not answered before."""
         known = await job_store.read_states(conn, [event.data.job_id for event in events])
         fresh = {event.data.job_id: event for event in events if event.data.job_id not in known}
-        kits = await kit_store.pinned_kits(conn, _wanted(fresh.values()))
+        pinned = await read_pinned(conn, [(event.tenant_id, event.data) for event in fresh.values()])
         rows, drafts = [], []
         for event in fresh.values():
-            row, answer = self._answer(event, kits)
+            row, answer = self._answer(event, pinned)
             rows.append(row)
             if answer is not None:
                 drafts.append(Draft(answer, event.data.job_id, event.tenant_id, event.traceparent))
         written = await job_store.add_jobs(conn, rows)
         self._name_crash_points(conn)
-        await self.outbox.add(conn, [draft for draft in drafts if draft.subject in written])
+        await self._say(conn, [draft for draft in drafts if draft.subject in written])
 
     async def on_cancel(self, conn: AsyncConnection, events: Sequence[CloudEvent[JobCancelRequested]]) -> None:
         """Rejects jobs whose prompts were not said yet; what was said stays said."""
@@ -95,35 +93,41 @@ class Prompts:
             await self.outbox.add(conn, [Draft(answer, data.job_id, event.tenant_id, event.traceparent)])
 
     async def try_waiting(self) -> bool:
-        """Answers jobs whose kit has come, and those that waited too long. True when there may be more."""
+        """Answers jobs whose kit and capsule have come, and those that waited too long. True when there may be more."""
         async with self.engine.begin() as conn:
             waiting = await job_store.lock_waiting(conn, patience=self.kit_wait_seconds, limit=_WAITING_AT_ONCE)
             requests = {one.id: JobRequested.model_validate_json(one.requested) for one in waiting}
-            kits = await kit_store.pinned_kits(conn, [_kit_key(one.tenant_id, requests[one.id]) for one in waiting])
+            pinned = await read_pinned(conn, [(one.tenant_id, requests[one.id]) for one in waiting])
             rows, drafts = [], []
             for one in waiting:
                 request = requests[one.id]
-                kit = kits.get(_kit_key(one.tenant_id, request))
-                if kit is None and not one.too_long:
+                missing = pinned.missing(one.tenant_id, request)
+                if missing and not one.too_long:
                     continue
-                answer = prepare(request, kit, self.templates) if kit else _unknown_kit(request)
+                looks = pinned.looks(one.tenant_id, request)
+                answer = _unknown(request, missing) if missing else prepare(request, looks, self.templates)
                 rows.append(JobRow(one.id, one.tenant_id, _state(answer), told=answer.model_dump_json()))
                 drafts.append(Draft(answer, one.id, one.tenant_id, one.traceparent))
             await job_store.finish_jobs(conn, rows)
-            await self.outbox.add(conn, drafts)
+            await self._say(conn, drafts)
         return len(rows) == _WAITING_AT_ONCE
 
     def _answer(
-        self, event: CloudEvent[JobRequested], kits: Mapping[KitKey, BrandKit]
+        self, event: CloudEvent[JobRequested], pinned: Pinned
     ) -> tuple[JobRow, PromptsPrepared | PromptsRejected | None]:
         request = event.data
-        kit = kits.get(_kit_key(event.tenant_id, request)) if request.brand_kit else None
-        if request.brand_kit and kit is None:
-            log.info("job_waits_for_kit", job_id=request.job_id, brand_kit_id=request.brand_kit.id)
+        missing = pinned.missing(event.tenant_id, request)
+        if missing:
+            log.info("job_waits", job_id=request.job_id, missing=missing)
             requested = request.model_dump_json()
             return JobRow(request.job_id, event.tenant_id, "waiting", None, requested, event.traceparent), None
-        answer = prepare(request, kit, self.templates)
+        answer = prepare(request, pinned.looks(event.tenant_id, request), self.templates)
         return JobRow(request.job_id, event.tenant_id, _state(answer), told=answer.model_dump_json()), answer
+
+    async def _say(self, conn: AsyncConnection, drafts: Sequence[Draft]) -> None:
+        """Says prompts, and writes down which kits and capsules are in them."""
+        await add_uses(conn, drafts)
+        await self.outbox.add(conn, drafts)
 
     @staticmethod
     def _name_crash_points(conn: AsyncConnection) -> None:
@@ -131,23 +135,12 @@ class Prompts:
         after_commit(conn, partial(crash.point, "prompts.after_prepare"))
 
 
-def _wanted(events: Iterable[CloudEvent[JobRequested]]) -> list[KitKey]:
-    return [_kit_key(event.tenant_id, event.data) for event in events if event.data.brand_kit]
-
-
-def _kit_key(tenant_id: UUID, request: JobRequested) -> KitKey:
-    assert request.brand_kit is not None
-    return tenant_id, request.brand_kit.id, request.brand_kit.version
-
-
 def _state(answer: PromptsPrepared | PromptsRejected) -> State:
     return "prepared" if isinstance(answer, PromptsPrepared) else "rejected"
 
 
-def _unknown_kit(request: JobRequested) -> PromptsRejected:
-    assert request.brand_kit is not None
-    message = f"brand kit {request.brand_kit.id} version {request.brand_kit.version} is not known"
-    return rejected(request.job_id, ErrorCode.INVALID_REQUEST, message)
+def _unknown(request: JobRequested, missing: str) -> PromptsRejected:
+    return rejected(request.job_id, ErrorCode.INVALID_REQUEST, f"{missing} is not known")
 
 
 def _tombstone(event: CloudEvent[JobCancelRequested]) -> JobRow:

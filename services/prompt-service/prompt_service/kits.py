@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
-from prompt_service.sanitizing import clean
-
-HexColor = Annotated[str, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^#[0-9A-Fa-f]{6}$")]
-
-
-def _one_line(text: str) -> str:
-    cleaned = clean(text, limit=100)
-    if not cleaned:
-        raise ValueError("must have visible characters")
-    return cleaned
-
-
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_one_line)]
+from prompt_service.colours import HexColor, contrast_warnings
+from prompt_service.looks import Look, ShortText
 
 
 class BrandKitBody(BaseModel):
-    """What a client sends to make or replace a brand kit."""
+    """What a client sends to make or replace a brand kit. The assets are pictures of its tenant."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -49,14 +35,12 @@ class BrandKitBody(BaseModel):
     body_font: ShortText = "Inter"
     tone: ShortText
     style_reference: ShortText | None = None
+    logo_asset_id: UUID | None = None
+    style_reference_asset_id: UUID | None = None
+
+    def warnings(self) -> list[str]:
+        """What its users should know; none of it is a reason to refuse it."""
+        return contrast_warnings(self.primary_colors, self.accent_colors)
 
 
-@dataclass(frozen=True, slots=True)
-class BrandKit:
-    """One version of a tenant's brand kit. `created_at` is the kit's, `updated_at` this version's."""
-
-    id: UUID
-    version: int
-    body: BrandKitBody
-    created_at: datetime
-    updated_at: datetime
+BrandKit = Look[BrandKitBody]

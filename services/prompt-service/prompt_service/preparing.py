@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from uuid import UUID
 
+from prompt_service.capsules import StyleCapsule, styled, without
 from prompt_service.kits import BrandKit
 from prompt_service.rendering import MissingPlaceholder, Rendered, render
 from prompt_service.templates import Template, TemplateNotFound, Templates, find_template
@@ -25,15 +27,24 @@ EXTENSIONS = {"jpeg": "jpg"}
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 
 
-def prepare(requested: JobRequested, kit: BrandKit | None, templates: Templates) -> PromptsPrepared | PromptsRejected:
-    """The prompts of a job, or why there are none. `kit` is the pinned version, which the caller has found."""
-    spec = requested.request
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """The brand kit and the style capsule of a job, in the versions that it was accepted with."""
+
+    kit: BrandKit | None = None
+    capsule: StyleCapsule | None = None
+
+
+def prepare(requested: JobRequested, looks: Looks, templates: Templates) -> PromptsPrepared | PromptsRejected:
+    """The prompts of a job, or why there are none. `looks` is all that the job pinned, which the caller has found."""
+    spec, kit = requested.request, looks.kit
     try:
         template = find_template(templates, spec.template or default_template(spec), spec.template_version)
         if template.kind != spec.kind:
             message = f"template {template.name} {template.version} makes {template.kind}, the job asks for {spec.kind}"
             return rejected(requested.job_id, ErrorCode.INVALID_REQUEST, message)
         rendered = render(template, spec.prompt, kit.body if kit else None, spec.variables, _asked(spec))
+        rendered = styled(rendered, looks.capsule)
     except (TemplateNotFound, MissingPlaceholder) as error:
         return rejected(requested.job_id, ErrorCode.INVALID_REQUEST, str(error))
     if len(rendered.prompt.encode()) * spec.count > MAX_PROMPT_BYTES:
@@ -41,7 +52,7 @@ def prepare(requested: JobRequested, kit: BrandKit | None, templates: Templates)
         return rejected(requested.job_id, ErrorCode.INVALID_REQUEST, message)
     return PromptsPrepared(
         job_id=requested.job_id,
-        items=_items(requested.job_id, spec, template, rendered),
+        items=_items(requested.job_id, spec, template, rendered, without(spec.negative_prompt, looks.capsule)),
         route=spec.route,
         max_cost_micros=requested.max_cost_micros,
         asset_context=_asset_context(requested),
@@ -59,7 +70,9 @@ def default_template(spec: JobSpec) -> str:
     return spec.asset_type.value if spec.asset_type else spec.kind.value
 
 
-def _items(job_id: UUID, spec: JobSpec, template: Template, rendered: Rendered) -> list[PreparedItem]:
+def _items(
+    job_id: UUID, spec: JobSpec, template: Template, rendered: Rendered, negative_prompt: str | None
+) -> list[PreparedItem]:
     width, height = _size(spec)
     prompt_sha256 = hashlib.sha256(rendered.prompt.encode()).hexdigest()
     blank = bool(rendered.warnings) and not rendered.headline
@@ -68,7 +81,7 @@ def _items(job_id: UUID, spec: JobSpec, template: Template, rendered: Rendered) 
             number=number,
             logical_name=_logical_name(job_id, spec, number),
             prompt=rendered.prompt,
-            negative_prompt=spec.negative_prompt,
+            negative_prompt=negative_prompt,
             kind=spec.kind,
             width=width,
             height=height,

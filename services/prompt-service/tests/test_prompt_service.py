@@ -23,8 +23,8 @@ from chassis.testing import event_of
 from prompt_service import http
 from prompt_service.events import Prompts
 from prompt_service.kits import BrandKitBody
-from prompt_service.preparing import prepare
-from prompt_service.store import kits as kit_store
+from prompt_service.preparing import Looks, prepare
+from prompt_service.store.looks import BRAND_KITS
 from prompt_service.templates import load_templates
 from schemas.cloudevents import CloudEvent
 from schemas.events import JobCancelRequested, JobRequested, PromptsPrepared, PromptsRejected
@@ -66,7 +66,7 @@ class Service:
     async def make_kit(self, tenant: UUID = TENANT) -> VersionRef:
         kit_id = uuid7()
         async with self.engine.begin() as conn:
-            await kit_store.add_kit(conn, tenant, kit_id, KIT)
+            await BRAND_KITS.add(conn, tenant, kit_id, KIT)
         return VersionRef(id=kit_id, version=1)
 
     def client(self, tenant: UUID = TENANT) -> httpx.AsyncClient:
@@ -226,7 +226,7 @@ async def test_a_job_whose_kit_is_not_here_yet_waits_and_delays_nobody(service: 
     await service.prompts.try_waiting()
     assert len(await service.said()) == 1
     async with service.engine.begin() as conn:
-        await kit_store.add_kit(conn, TENANT, kit_id, KIT)
+        await BRAND_KITS.add(conn, TENANT, kit_id, KIT)
     await service.prompts.try_waiting()
     late = (await service.said())[1]
     assert isinstance(late, PromptsPrepared)
@@ -280,8 +280,8 @@ async def test_a_request_that_cannot_be_handled_is_answered_all_the_same(service
 async def test_a_prompt_of_invisible_characters_is_blank(service: Service) -> None:
     kit = await service.make_kit()
     async with service.engine.begin() as conn:
-        [known] = (await kit_store.pinned_kits(conn, [(TENANT, kit.id, 1)])).values()
-    answer = prepare(requested(kit, asset_type=AssetType.BANNER, prompt="\u200b\u202e").data, known, TEMPLATES)
+        [known] = (await BRAND_KITS.pinned(conn, [(TENANT, kit.id, 1)])).values()
+    answer = prepare(requested(kit, asset_type=AssetType.BANNER, prompt="\u200b\u202e").data, Looks(known), TEMPLATES)
     assert isinstance(answer, PromptsPrepared)
     assert answer.warnings == ["the prompt had no visible characters"]
 
@@ -306,7 +306,7 @@ async def test_a_kit_is_made_read_replaced_listed_and_deleted(service: Service) 
         assert (await client.delete(f"/v1/brand-kits/{made['id']}")).status_code == 404
         assert (await client.get("/v1/brand-kits")).json()["items"] == []
     async with service.engine.connect() as conn:
-        pinned = await kit_store.pinned_kits(conn, [(TENANT, UUID(made["id"]), 1)])
+        pinned = await BRAND_KITS.pinned(conn, [(TENANT, UUID(made["id"]), 1)])
     assert [kit.body.tone for kit in pinned.values()] == ["bold"]
 
 

@@ -7,14 +7,16 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.http import make_app
-from prompt_service.http.brand_kits import brand_kit_routes
+from prompt_service.http.looks import look_routes
 from prompt_service.http.templates import template_routes
+from prompt_service.store.looks import BRAND_KITS, STYLE_CAPSULES
 from prompt_service.templates import Templates
 
 
 def make(engine: AsyncEngine, templates: Templates, *, secret: SecretStr) -> FastAPI:
     """The internal application."""
     app = make_app(title="prompt-service", public=False)
-    app.include_router(brand_kit_routes(engine, secret))
+    app.include_router(look_routes(BRAND_KITS, "/v1/brand-kits", engine, secret))
+    app.include_router(look_routes(STYLE_CAPSULES, "/v1/style-capsules", engine, secret))
     app.include_router(template_routes(templates, secret))
     return app

@@ -52,7 +52,7 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A job that waits for its kit; `too_long` by the database's clock."""
+    """A job that waits for its kit or capsule; `too_long` by the database's clock."""
 
     id: UUID
     tenant_id: UUID
@@ -94,7 +94,7 @@ async def finish_jobs(conn: AsyncConnection, rows: Sequence[JobRow]) -> None:
 
 
 async def lock_waiting(conn: AsyncConnection, *, patience: float, limit: int) -> list[Waiting]:
-    """Jobs that wait for a kit, locked; `patience` in seconds."""
+    """Jobs that wait for a kit or capsule, locked; `patience` in seconds."""
     rows = await conn.execute(_WAITING, {"patience": patience, "limit": limit})
     return [Waiting(row.id, row.tenant_id, row.requested, row.traceparent, row.too_long) for row in rows]
 
