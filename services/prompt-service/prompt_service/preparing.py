@@ -9,7 +9,7 @@ from uuid import UUID
 
 from prompt_service.capsules import StyleCapsule, styled, without
 from prompt_service.kits import BrandKit
-from prompt_service.rendering import MissingPlaceholder, Rendered, render
+from prompt_service.rendering import NotFilled, Rendered, render
 from prompt_service.templates import Template, TemplateNotFound, Templates, find_template
 from schemas.jobs import JobRequested
 from schemas.parts import ASSET_SIZES, MAX_PROMPT_BYTES, AssetContext, ErrorCode, JobSpec, Kind, PreparedItem
@@ -45,7 +45,7 @@ def prepare(requested: JobRequested, looks: Looks, templates: Templates) -> Prom
             return rejected(requested.job_id, ErrorCode.INVALID_REQUEST, message)
         rendered = render(template, spec.prompt, kit.body if kit else None, spec.variables, _asked(spec))
         rendered = styled(rendered, looks.capsule)
-    except (TemplateNotFound, MissingPlaceholder) as error:
+    except (TemplateNotFound, NotFilled) as error:
         return rejected(requested.job_id, ErrorCode.INVALID_REQUEST, str(error))
     if len(rendered.prompt.encode()) * spec.count > MAX_PROMPT_BYTES:
         message = f"the job's prompts are more than {MAX_PROMPT_BYTES // 1024} KiB"
@@ -75,7 +75,6 @@ def _items(
 ) -> list[PreparedItem]:
     width, height = _size(spec)
     prompt_sha256 = hashlib.sha256(rendered.prompt.encode()).hexdigest()
-    blank = bool(rendered.warnings) and not rendered.headline
     return [
         PreparedItem(
             number=number,
@@ -103,7 +102,7 @@ def _items(
             prompt_sha256=prompt_sha256,
             headline=rendered.headline,
             palette=list(rendered.palette),
-            blank=blank,
+            blank=rendered.blank,
             warnings=list(rendered.warnings),
         )
         for number in range(1, spec.count + 1)

@@ -1,7 +1,8 @@
 """A finished prompt out of a template, a brand kit and what the user typed.
 
 The output is the template with its slots filled, once, and nothing else: a value is never looked at for slots again, so
-slot syntax in user text stays text (R101, R103, R104, R106).
+slot syntax in user text stays text (R101, R103, R104, R106). What people typed stands between « and », which it cannot
+close; colours, numbers, choices and what the request says of its kind have a form of their own and need no fence.
 """
 
 from __future__ import annotations
@@ -10,14 +11,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prompt_service.kits import BrandKitBody
+from prompt_service.placeholders import Placeholder
 from prompt_service.sanitizing import clean, fence, headline_of
-from prompt_service.templates import Placeholder, Source, Template
+from prompt_service.templates import Template
 
 MAX_TEXT = 4000
-MAX_VARIABLE = 500
+MAX_PARAGRAPHS = 2 * MAX_TEXT + 2
+"""The most characters of a text whose blank lines stay: an atmosphere and an item, each as long as a text."""
+# By so much more is read than is taken, so that what is too long is seen to be, whatever white space its cut ends in.
+_BEYOND = 3
+_NAMED_AT_MOST = 10
 
 
-class MissingPlaceholder(ValueError):
+class NotFilled(ValueError):
+    """The template cannot be filled with what there is; says why in words that its user may see."""
+
+    def __init__(self, template: Template, problem: str) -> None:
+        super().__init__(f"template {template.name} {template.version} {problem}")
+
+
+class MissingPlaceholder(NotFilled):
     """The template needs a value that nobody gave."""
 
     def __init__(self, template: Template, name: str, placeholder: Placeholder) -> None:
@@ -27,17 +40,101 @@ class MissingPlaceholder(ValueError):
             "variable": f"the variable {name}",
             "request": f"the field {name}",
         }
-        super().__init__(f"template {template.name} {template.version} needs {sources[placeholder.source]}")
+        super().__init__(template, f"needs {sources[placeholder.source]}")
+
+
+class WrongValue(NotFilled):
+    """A variable has a value that the template does not take. The value itself is not repeated."""
+
+    def __init__(self, template: Template, name: str, placeholder: Placeholder) -> None:
+        super().__init__(
+            template, f"does not take this value of the variable {name}: it has to be {placeholder.allowed()}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A finished prompt and what a picture of it may set in type and paint with."""
+    """A finished prompt and what a picture of it may set in type and paint with. `blank`: nothing says what to make."""
 
     prompt: str
     headline: str | None
     palette: tuple[str, ...]
     warnings: tuple[str, ...]
+    blank: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Branded:
+    """A template whose slots for a brand kit are filled: the same for every prompt of the two.
+
+    `slots` stand between any two of `pieces`.
+    """
+
+    template: Template
+    pieces: tuple[str, ...]
+    slots: tuple[tuple[str, Placeholder], ...]
+    headline: str | None
+    palette: tuple[str, ...]
+    limit: int
+    variables: frozenset[str]
+
+    def fill(self, text: str | None, variables: Mapping[str, str], asked: Mapping[str, str]) -> Rendered:
+        """The finished prompt. Raises `MissingPlaceholder` and `WrongValue`.
+
+        `asked` is what the request says of its kind, by the names in `placeholders.Asked`.
+        """
+        paragraphs = self.limit > MAX_TEXT
+        given = clean(text, limit=self.limit + _BEYOND, paragraphs=paragraphs) if text else ""
+        shown = given[: self.limit].rstrip()
+        filled = [self.pieces[0]]
+        for (name, placeholder), piece in zip(self.slots, self.pieces[1:], strict=True):
+            filled.append(self._value(name, placeholder, shown, variables, asked))
+            filled.append(piece)
+        headline = headline_of(shown) or self.headline
+        return Rendered(
+            prompt=_without_holes("".join(filled)),
+            headline=headline,
+            palette=self.palette,
+            warnings=tuple(self._warnings(text, given, shown, variables)),
+            blank=bool(text) and not shown and headline is None,
+        )
+
+    def _value(
+        self, name: str, placeholder: Placeholder, text: str, variables: Mapping[str, str], asked: Mapping[str, str]
+    ) -> str:
+        match placeholder.source:
+            case "text":
+                value = text if placeholder.keep_paragraphs or "\n" not in text else " ".join(text.split())
+                value = fence(value) if value else ""
+            case "variable":
+                value = self._variable(name, placeholder, variables.get(name, ""))
+            case _:
+                value = asked.get(name, "")
+        return value or fallback(self.template, name, placeholder)
+
+    def _variable(self, name: str, placeholder: Placeholder, given: str) -> str:
+        cleaned = clean(given, limit=placeholder.longest + _BEYOND)
+        if not cleaned:
+            return ""
+        taken = placeholder.taken(cleaned)
+        if taken is None:
+            raise WrongValue(self.template, name, placeholder)
+        return fence(taken) if placeholder.type == "text" else taken
+
+    def _warnings(self, text: str | None, given: str, shown: str, variables: Mapping[str, str]) -> list[str]:
+        said = []
+        if text and not given:
+            said.append("the prompt had no visible characters")
+        if len(given) > self.limit:
+            said.append(f"the prompt was cut to {self.limit} characters")
+        if not self.variables.issuperset(variables):
+            said.append(self._unknown(sorted(set(variables) - self.variables)))
+        return said
+
+    def _unknown(self, names: list[str]) -> str:
+        shown = ", ".join(clean(name, limit=63) for name in names[:_NAMED_AT_MOST])
+        more = f" and {len(names) - _NAMED_AT_MOST} more" if len(names) > _NAMED_AT_MOST else ""
+        return f"template {self.template.name} {self.template.version} has no slot for these variables: {shown}{more}"
 
 
 def render(
@@ -47,61 +144,52 @@ def render(
     variables: Mapping[str, str],
     asked: Mapping[str, str] | None = None,
 ) -> Rendered:
-    """Fill `template`. Raises `MissingPlaceholder` when a required slot has no value.
+    """One prompt of `template` and `kit`: see `branded`, which is for many, and `Branded.fill`."""
+    return branded(template, kit).fill(text, variables, asked or {})
 
-    `asked` is what the request says of its kind, by the names in `templates.Asked`.
-    """
-    cleaned = clean(text or "", limit=MAX_TEXT)
-    given = _Given(cleaned, kit, variables, asked or {})
-    values = {name: _value(template, name, given) for name in template.placeholders}
-    filled = "".join(values[piece] if index % 2 else piece for index, piece in enumerate(template.pieces))
-    # An empty slot leaves two spaces; what people typed has none.
-    prompt = " ".join(f"{filled} {template.quality_modifiers}".split())
-    return Rendered(
-        prompt=prompt,
-        headline=headline_of(cleaned) or (kit.name if kit else None),
+
+def branded(template: Template, kit: BrandKitBody | None) -> Branded:
+    """`template` with `kit` in its slots. Raises `MissingPlaceholder` where it needs one and there is none."""
+    placeholders = template.placeholders
+    pieces, slots = [template.pieces[0]], []
+    for name, piece in zip(template.pieces[1::2], template.pieces[2::2], strict=True):
+        placeholder = placeholders[name]
+        if placeholder.source == "brand_kit":
+            value = (brand_value(kit, name) if kit else "") or fallback(template, name, placeholder)
+            pieces[-1] += value + piece
+        else:
+            slots.append((name, placeholder))
+            pieces.append(piece)
+    return Branded(
+        template=template,
+        pieces=tuple(pieces),
+        slots=tuple(slots),
+        headline=kit.name if kit else None,
         palette=(*kit.primary_colors, *kit.accent_colors) if kit else (),
-        warnings=_warnings(text, cleaned),
+        limit=MAX_PARAGRAPHS if any(one.keep_paragraphs for one in placeholders.values()) else MAX_TEXT,
+        variables=frozenset(name for name, one in placeholders.items() if one.source == "variable"),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    text: str
-    kit: BrandKitBody | None
-    variables: Mapping[str, str]
-    asked: Mapping[str, str]
-
-    def of(self, name: str, source: Source) -> str:
-        match source:
-            case "text":
-                return fence(self.text) if self.text else ""
-            case "brand_kit":
-                return brand_value(self.kit, name) if self.kit else ""
-            case "variable":
-                cleaned = clean(self.variables.get(name, ""), limit=MAX_VARIABLE)
-                return fence(cleaned) if cleaned else ""
-            case "request":
-                return self.asked.get(name, "")
-
-
-def _value(template: Template, name: str, given: _Given) -> str:
-    placeholder = template.placeholders[name]
-    value = given.of(name, placeholder.source)
-    if value:
-        return value
-    if placeholder.required or placeholder.default is None:
+def fallback(template: Template, name: str, placeholder: Placeholder) -> str:
+    """What stands in a slot that nobody filled. Raises `MissingPlaceholder` where that may not be."""
+    default = None if placeholder.required else placeholder.fallback()
+    if default is None:
         raise MissingPlaceholder(template, name, placeholder)
-    return placeholder.default
+    return default
 
 
 def brand_value(kit: BrandKitBody, name: str) -> str:
     """The kit's value for a slot of its field's name; empty where the kit has none."""
-    value = kit.name if name == "brand_name" else getattr(kit, name, None)
-    return ", ".join(value) if isinstance(value, list) else value or ""
+    value = kit.name if name == "brand_name" else getattr(kit, name)
+    if isinstance(value, list):
+        return ", ".join(value)
+    return fence(value) if value else ""
 
 
-def _warnings(text: str | None, cleaned: str) -> tuple[str, ...]:
-    if text and not cleaned:
-        return ("the prompt had no visible characters",)
-    return ()
+def _without_holes(prompt: str) -> str:
+    """`prompt` without the spaces on both sides of an empty slot, and without paragraphs that became empty."""
+    if "  " not in prompt and "\n" not in prompt:
+        return prompt.strip()
+    lines = (" ".join(line.split()) for line in prompt.split("\n\n"))
+    return "\n\n".join(filter(None, lines))

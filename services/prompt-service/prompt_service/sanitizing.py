@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 OPENING, CLOSING = "«", "»"
 _BLANK_LINE = re.compile(r"\n\s*\n")
@@ -57,8 +58,14 @@ def _without_unseen(text: str) -> str:
     return "".join(kept)
 
 
+@lru_cache(4096)
 def _is_seen(char: str) -> bool:
     return char.isspace() or not (unicodedata.category(char) in _INVISIBLE or _UNSEEN.match(char))
+
+
+def is_visible(text: str) -> bool:
+    """Whether everything in `text` can be seen, or is white space."""
+    return all(_is_seen(char) or char in _JOINERS for char in text)
 
 
 def unfenced(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Prompt templates: YAML files at `prompts/{name}/{version}.yaml`, read once and checked whole (R98-R100)."""
+"""Prompt templates: text with named slots (R98-R100). Shipped ones are YAML files, read once and checked whole."""
 
 from __future__ import annotations
 
@@ -7,31 +7,42 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from chassis.errors import StartError
 from chassis.yaml_file import read_yaml
+from prompt_service.placeholders import FILLED_BY, Placeholder, Words
+from prompt_service.sanitizing import is_visible
 from schemas.parts import Kind
 
 DEFAULT_VERSION = "v1.0"
 SHIPPED = Path(__file__).parent / "prompts"
 SLOT = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _BRACES = re.compile(r"[{}]")
+_BLANK_LINE = re.compile(r"\n\s*\n")
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Version = Annotated[str, StringConstraints(pattern=r"^v\d+\.\d+$")]
-Source = Literal["text", "brand_kit", "variable", "request"]
-Asked = Literal["effect", "genre", "voices", "seconds", "looping", "tiling"]
-"""What a slot of the source `request` may be called."""
+NAME = r"^[a-z][a-z0-9_]{0,62}$"
+VERSION = r"^v\d{1,6}\.\d{1,6}$"
+
+
+def _seen(text: str) -> str:
+    if not is_visible(text):
+        raise ValueError("has characters that nobody can see")
+    return text
+
+
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+Version = Annotated[str, StringConstraints(pattern=VERSION)]
+Modifier = Annotated[Words, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class TemplateNotFound(LookupError):
     """There is no template of this name and version."""
 
     def __init__(self, name: str, version: str, known: list[str]) -> None:
-        super().__init__(f"there is no template {name} {version} (TemplateNotFound); there are: {', '.join(known)}")
+        super().__init__(f"there is no template {name} {version} (TemplateNotFound); shipped are: {', '.join(known)}")
 
 
 class BrokenTemplates(ValueError):
@@ -42,36 +53,21 @@ class BrokenTemplates(ValueError):
         self.problems = problems
 
 
-class Placeholder(BaseModel):
-    """Where a slot's value comes from: the user's text, the brand kit, a variable, or the request's own fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    source: Source
-    required: bool = False
-    default: str | None = None
-
-    @model_validator(mode="after")
-    def _has_a_way_out(self) -> Placeholder:
-        if not self.required and self.default is None:
-            raise ValueError("a placeholder that is not required needs a default")
-        return self
-
-
-class TemplateFile(BaseModel):
-    """What a template file says (R100)."""
+class TemplateText(BaseModel):
+    """What a template says, whichever its version is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name
-    version: Version
     kind: Kind
-    base_prompt: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8000)]
-    quality_modifiers: list[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]]
-    placeholders: dict[Name, Placeholder] = Field(default_factory=dict)
+    base_prompt: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8000), AfterValidator(_seen)
+    ]
+    quality_modifiers: list[Modifier] = Field(max_length=50)
+    placeholders: dict[Name, Placeholder] = Field(default_factory=dict, max_length=50)
 
     @model_validator(mode="after")
-    def _slots_and_placeholders_agree(self) -> TemplateFile:
+    def _slots_and_placeholders_agree(self) -> TemplateText:
         slots = set(SLOT.findall(self.base_prompt))
         if _BRACES.search(SLOT.sub("", self.base_prompt)):
             raise ValueError("base_prompt has a brace that is no slot: slots are {lower_case_names}")
@@ -79,24 +75,44 @@ class TemplateFile(BaseModel):
             raise ValueError(f"base_prompt uses slots that are not in placeholders: {', '.join(unknown)}")
         if unused := sorted(set(self.placeholders) - slots):
             raise ValueError(f"placeholders that base_prompt never uses: {', '.join(unused)}")
-        asked = {name for name, placeholder in self.placeholders.items() if placeholder.source == "request"}
-        if unknown := sorted(asked - set(get_args(Asked))):
-            known = ", ".join(get_args(Asked))
-            raise ValueError(f"placeholders that no request fills: {', '.join(unknown)}; a request has {known}")
+        for source, names in FILLED_BY.items():
+            asked = {name for name, placeholder in self.placeholders.items() if placeholder.source == source}
+            if unknown := sorted(asked - set(names)):
+                filler = source.replace("_", " ")
+                known = ", ".join(names)
+                raise ValueError(f"placeholders that no {filler} fills: {', '.join(unknown)}; a {filler} has {known}")
         return self
+
+
+class TemplateFile(TemplateText):
+    """What a template file says (R100)."""
+
+    version: Version
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A checked template, cut into literal pieces and slots; `sha256` is of its file."""
+    """A checked template, cut into literal pieces and, between any two of them, the name of a slot."""
 
-    name: str
-    version: str
-    kind: Kind
+    file: TemplateFile
     pieces: tuple[str, ...]
-    quality_modifiers: str
-    placeholders: Mapping[str, Placeholder]
     sha256: str
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    @property
+    def version(self) -> str:
+        return self.file.version
+
+    @property
+    def kind(self) -> Kind:
+        return self.file.kind
+
+    @property
+    def placeholders(self) -> Mapping[str, Placeholder]:
+        return self.file.placeholders
 
 
 Templates = Mapping[tuple[str, str], Template]
@@ -122,6 +138,17 @@ def load_templates(folder: Path = SHIPPED) -> Templates:
     return found
 
 
+def cut(file: TemplateFile, sha256: str) -> Template:
+    """`file`, ready to be filled; `sha256` is of the bytes that it was read from.
+
+    Of white space in the text only blank lines stay. Quality modifiers come behind it (R104).
+    """
+    text = "\n\n".join(" ".join(part.split()) for part in _BLANK_LINE.split(file.base_prompt))
+    pieces = SLOT.split(text)
+    pieces[-1] = f"{pieces[-1]} {', '.join(file.quality_modifiers)}".rstrip()
+    return Template(file=file, pieces=tuple(pieces), sha256=sha256)
+
+
 def find_template(templates: Templates, name: str, version: str | None) -> Template:
     """The template `name` in `version` (default v1.0, R99). Raises `TemplateNotFound`."""
     wanted = version or DEFAULT_VERSION
@@ -141,12 +168,4 @@ def _read(path: Path) -> Template:
     if (file.name, file.version) != (path.parent.name, path.stem):
         place = f"prompts/{file.name}/{file.version}.yaml"
         raise ValueError(f"says it is {file.name} {file.version}, which belongs at {place}")
-    return Template(
-        name=file.name,
-        version=file.version,
-        kind=file.kind,
-        pieces=tuple(SLOT.split(re.sub(r"\s+", " ", file.base_prompt))),
-        quality_modifiers=", ".join(file.quality_modifiers),
-        placeholders=file.placeholders,
-        sha256=hashlib.sha256(raw).hexdigest(),
-    )
+    return cut(file, hashlib.sha256(raw).hexdigest())

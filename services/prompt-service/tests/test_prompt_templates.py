@@ -98,7 +98,7 @@ def test_an_unknown_template_is_named_with_those_there_are() -> None:
 
 def test_every_asset_type_and_every_kind_has_its_template() -> None:
     kinds = {kind.value for kind in Kind}
-    assert {asset_type.value for asset_type in AssetType} | kinds == {name for name, _ in TEMPLATES}
+    assert {asset_type.value for asset_type in AssetType} | kinds | {"manifest"} == {name for name, _ in TEMPLATES}
     assert all(template.kind == name for (name, _), template in TEMPLATES.items() if name in kinds)
 
 

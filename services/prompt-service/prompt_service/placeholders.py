@@ -1,0 +1,190 @@
+"""Placeholders: where a slot's value comes from, and which values it takes (R100, R101)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from prompt_service.sanitizing import clean, is_visible
+
+MAX_VARIABLE = 500
+"""The most characters that a variable may have."""
+
+Source = Literal["text", "brand_kit", "variable", "request"]
+Type = Literal["text", "integer", "number", "choice", "color", "boolean"]
+Asked = Literal["effect", "genre", "voices", "seconds", "looping", "tiling"]
+"""What a slot of the source `request` may be called."""
+Branding = Literal[
+    "brand_name", "primary_colors", "accent_colors", "headline_font", "body_font", "tone", "style_reference"
+]
+"""What a slot of the source `brand_kit` may be called."""
+FILLED_BY: dict[Source, tuple[str, ...]] = {"brand_kit": get_args(Branding), "request": get_args(Asked)}
+
+_COLOR = re.compile(r"#[0-9A-F]{6}")
+_INTEGER = re.compile(r"-?[0-9]{1,15}")
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
+_YES_OR_NO = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
+
+
+def _as_typed(value: Any) -> Any:
+    """YAML and JSON have numbers and truth values of their own; a variable is a text."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _one_line(text: str) -> str:
+    if not is_visible(text):
+        raise ValueError("has characters that nobody can see")
+    return " ".join(text.split())
+
+
+Words = Annotated[str, StringConstraints(max_length=MAX_VARIABLE), AfterValidator(_one_line)]
+"""What the author of a template writes, in one line."""
+Typed = Annotated[Words, BeforeValidator(_as_typed)]
+Bound = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
+
+
+class Placeholder(BaseModel):
+    """Where a slot's value comes from: the user's text, the brand kit, a variable, or the request's own fields.
+
+    A variable has a type, and by it what else is said of its values. `keep_paragraphs`: the blank lines of the user's
+    text stay.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Source
+    required: bool = False
+    default: Typed | None = None
+    keep_paragraphs: bool = False
+    type: Type = "text"
+    choices: list[Typed] | None = Field(default=None, min_length=1, max_length=50)
+    min: Bound | None = None
+    max: Bound | None = None
+    max_length: int | None = Field(default=None, ge=1, le=MAX_VARIABLE)
+
+    @model_validator(mode="after")
+    def _has_a_way_out(self) -> Placeholder:
+        if not self.required and self.default is None:
+            raise ValueError("a placeholder that is not required needs a default")
+        return self
+
+    @model_validator(mode="after")
+    def _says_what_its_type_knows(self) -> Placeholder:
+        limits = {name for name in ("type", "choices", "min", "max", "max_length") if name in self.model_fields_set}
+        if self.source != "variable" and limits:
+            raise ValueError(f"only a variable has {', '.join(sorted(limits))}")
+        if self.keep_paragraphs and self.source != "text":
+            raise ValueError("only the user's text has paragraphs to keep")
+        for name, types in _MEANT_FOR.items():
+            if getattr(self, name) is not None and self.type not in types:
+                raise ValueError(f"{name} means nothing for the type {self.type}")
+        if self.type == "choice" and (not self.choices or "" in self.choices):
+            raise ValueError("the type choice needs choices, none of them empty")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("min is more than max")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_default_that_it_takes(self) -> Placeholder:
+        if self.default is None:
+            return self
+        if self.fallback() is None or (self.type == "text" and len(self.default) > self.longest):
+            raise ValueError(f"the default has to be {self.allowed()}")
+        return self
+
+    def taken(self, value: str) -> str | None:
+        """How `value`, given for the variable and not empty, stands in a prompt; None: it is none that is allowed."""
+        return _TAKEN[self.type](self, value)
+
+    def fallback(self) -> str | None:
+        """What stands in the slot where nobody gives a value."""
+        if self.default is None or self.type == "text":
+            return self.default
+        return self.taken(clean(self.default, limit=MAX_VARIABLE))
+
+    def allowed(self) -> str:
+        """Which values are taken, as in "has to be ..."."""
+        match self.type:
+            case "integer" | "number":
+                return ("a whole number" if self.type == "integer" else "a number") + _span(self.min, self.max)
+            case "choice":
+                return f"one of {', '.join(self.choices or ())}"
+            case "color":
+                return "a colour such as #7C3AED"
+            case "boolean":
+                return "yes or no"
+            case "text":
+                return f"a text of at most {self.longest} characters"
+
+    @property
+    def longest(self) -> int:
+        """The most characters of a text."""
+        return self.max_length or MAX_VARIABLE
+
+
+_MEANT_FOR: Mapping[str, tuple[Type, ...]] = {
+    "choices": ("choice",),
+    "min": ("integer", "number"),
+    "max": ("integer", "number"),
+    "max_length": ("text",),
+}
+
+
+def _text(placeholder: Placeholder, value: str) -> str | None:
+    return value if len(value) <= placeholder.longest else None
+
+
+def _integer(placeholder: Placeholder, value: str) -> str | None:
+    return _number(placeholder, value) if _INTEGER.fullmatch(value) else None
+
+
+def _number(placeholder: Placeholder, value: str) -> str | None:
+    if not _NUMBER.fullmatch(value):
+        return None
+    number = Decimal(value)
+    too_small = placeholder.min is not None and number < Decimal(str(placeholder.min))
+    too_large = placeholder.max is not None and number > Decimal(str(placeholder.max))
+    # 007 is 7, 1.50 is 1.5, and a minus before nothing is none.
+    return None if too_small or too_large else f"{number.normalize() + 0:f}"
+
+
+def _choice(placeholder: Placeholder, value: str) -> str | None:
+    wanted = value.casefold()
+    return next((choice for choice in placeholder.choices or () if _alike(choice) == wanted), None)
+
+
+def _color(placeholder: Placeholder, value: str) -> str | None:
+    return value.upper() if _COLOR.fullmatch(value.upper()) else None
+
+
+def _boolean(placeholder: Placeholder, value: str) -> str | None:
+    return _YES_OR_NO.get(value.lower())
+
+
+def _alike(choice: str) -> str:
+    """A choice as it is compared: values come cleaned, what the author wrote does not."""
+    return clean(choice, limit=MAX_VARIABLE).casefold()
+
+
+_TAKEN: Mapping[Type, Callable[[Placeholder, str], str | None]] = {
+    "text": _text,
+    "integer": _integer,
+    "number": _number,
+    "choice": _choice,
+    "color": _color,
+    "boolean": _boolean,
+}
+
+
+def _span(least: float | None, most: float | None) -> str:
+    if least is None and most is None:
+        return ""
+    if most is None:
+        return f" of at least {least:.15g}"
+    return f" of at most {most:.15g}" if least is None else f" from {least:.15g} to {most:.15g}"
