@@ -115,7 +115,7 @@ def test_directions_are_made_with_the_places_where_there_are_normals() -> None:
 def test_points_and_lines_stay_points_and_lines() -> None:
     model = cube()
     for mode in (0, 1):
-        model.document["meshes"][0]["primitives"].append({"attributes": {"POSITION": 0}, "mode": mode})
+        model.document["meshes"][0]["primitives"].append({"attributes": {"POSITION": 0}, "indices": 1, "mode": mode})
     made = worn(model.file())
     kept = document_of(made)["meshes"][0]["primitives"][1:]
     assert [(one["mode"], one["attributes"].keys()) for one in kept] == [
@@ -151,6 +151,7 @@ def test_what_lies_interleaved_between_pictures_is_the_same_when_they_are_gone()
     for name, rows in parts.items():
         assert (rows_in(made, attributes[name]) == rows).all()
     assert document_of(made)["bufferViews"][view]["byteStride"] == 32
+    assert SKIN not in made
     assert (corners(made) == corners(model.file())).all()
 
 
@@ -359,6 +360,7 @@ UNUSABLE = {
     "cut off": (cube().file()[:-8], "declares"),
     "too far a number": (cube().file().replace(b'"scene":0', b'"a":1e999'), "Out of range float values"),
     "half a letter": (cube(extras="\ud800").file(), "surrogates not allowed"),
+    "flat": (loose(at=LOOSE[:, :2]).file(), "positions of 2 numbers"),
     "places that are none": (cube(targets=[3]).file(), "not a valid glTF 2.0 document"),
 }
 

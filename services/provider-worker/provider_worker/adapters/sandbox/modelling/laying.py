@@ -71,6 +71,8 @@ def _lay_over(parts: Sequence[_Bare], shape: Shape, added: Added) -> None:
 
 def _read(shape: Shape, primitive: dict[str, Any]) -> _Bare:
     positions = rows_of(shape, primitive["attributes"]["POSITION"]).astype(np.float64)
+    if positions.shape[1] != len("xyz"):
+        raise ValueError(f"positions of {positions.shape[1]} numbers")
     # What is no number, or is beyond what a float can be measured by, is somewhere.
     positions = np.nan_to_num(positions, posinf=0, neginf=0).clip(-_FARTHEST, _FARTHEST)
     if "indices" in primitive:
