@@ -7,7 +7,7 @@ from alembic import op
 from chassis.migrations import enable_rls
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 _STYLE_CAPSULE = """
 CREATE TABLE style_capsule (
