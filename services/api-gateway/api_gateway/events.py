@@ -57,6 +57,7 @@ def _prepared(event: PromptsPrepared, _: datetime) -> list[Fact]:
             "number": item.number,
             "name": item.name,
             "group": item.group,
+            "path": item.logical_name,
             "blank": item.blank,
             "prompt_version": f"{item.template}@{item.template_version}",
             "warnings": item.warnings,

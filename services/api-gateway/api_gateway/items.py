@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
@@ -24,6 +25,21 @@ class ItemStatus(StrEnum):
     """It was already there, whole (R88)."""
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+class Tally(NamedTuple):
+    """How many items of a manifest were made, were there already, and ended without either (R87)."""
+
+    generated: int
+    skipped: int
+    failed: int
+
+
+def tally(statuses: Iterable[str]) -> Tally:
+    """The items so far; what is open is in none of the numbers."""
+    found = Counter(statuses)
+    failed = found[ItemStatus.FAILED] + found[ItemStatus.CANCELLED]
+    return Tally(found[ItemStatus.COMPLETED], found[ItemStatus.SKIPPED], failed)
 
 
 DONE = frozenset({ItemStatus.COMPLETED, ItemStatus.SKIPPED})
@@ -67,6 +83,7 @@ class ItemState(NamedTuple):
     number: int
     name: str | None
     group: str | None
+    path: str | None
     status: ItemStatus
     stage: Stage
     progress: int
@@ -107,6 +124,8 @@ def item_state(prepared: Mapping[str, Any], judged: History, known: History, clo
         number=number,
         name=prepared["name"],
         group=prepared["group"],
+        # Facts that were written before paths were told have none.
+        path=prepared.get("path"),
         status=status,
         stage=stage,
         progress=STORED if status in DONE else past.progress,

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from api_gateway.items import DONE
+from api_gateway.items import DONE, tally
 from api_gateway.lifecycle import TERMINAL, Status, passage
 from api_gateway.outputs import Output
 from api_gateway.projection import JobState
@@ -20,9 +20,18 @@ from schemas.results import (
     JobOutcome,
     JobPartial,
     JobSettled,
+    ManifestResult,
     ResultAsset,
     ResultError,
 )
+
+
+class Manifest(NamedTuple):
+    """What makes a job a manifest, as far as its end tells it."""
+
+    channel: str
+    project: str
+    next_step: str | None
 
 
 class Job(NamedTuple):
@@ -38,6 +47,7 @@ class Job(NamedTuple):
     progress: int
     settled: bool
     created_at: datetime
+    manifest: Manifest | None = None
 
     @property
     def sealed(self) -> bool:
@@ -92,12 +102,26 @@ def _outcome(job: Job, after: JobState, now: datetime) -> JobOutcome:
             "completed": sum(item.status in DONE for item in after.items),
             "assets": [_asset(output) for item in after.items for output in item.outputs],
             "error": ResultError(code=error.code, message=error.message, stage=error.stage) if error else None,
+            "manifest": _manifest(job.manifest, after) if job.manifest is not None else None,
             "cost_micros": after.actual_micros,
             "currency": after.currency,
             "settled": after.settled,
             "labels": dict(job.labels),
             "completed_at": now,
         }
+    )
+
+
+def _manifest(manifest: Manifest, after: JobState) -> ManifestResult:
+    made = tally(item.status for item in after.items)
+    return ManifestResult(
+        channel=manifest.channel,
+        project=manifest.project,
+        generated=made.generated,
+        skipped=made.skipped,
+        failed=made.failed,
+        total_cost_micros=after.actual_micros,
+        next_step=manifest.next_step,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -19,14 +19,17 @@ MAX_LIMIT = 100
 MAX_OFFSET = 1_000_000
 LABEL = "label."
 _LABEL_NAME = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
-_KNOWN = frozenset({"status", "kind", "asset_type", "created_after", "created_before", "limit", "offset", "cursor"})
+_ALWAYS = frozenset({"status", "limit", "offset", "cursor"})
+_KNOWN = _ALWAYS | {"kind", "asset_type", "created_after", "created_before"}
+_KNOWN_OF_MANIFESTS = _ALWAYS | {"channel", "project"}
+_WORD = re.compile(r"^[a-zA-Z0-9_-]{1,100}$")
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a list of jobs, newest first. `before` is the id the page begins below."""
+    """A page of a list of jobs, newest first. `before` is the id the page begins below; `manifests`: of those alone."""
 
     status: Status | None = None
     kind: Kind | None = None
@@ -37,18 +40,16 @@ class Page:
     limit: int = DEFAULT_LIMIT
     offset: int = 0
     before: UUID | None = None
+    manifests: bool = False
+    channel: str | None = None
+    project: str | None = None
 
 
 def page_of(query: Sequence[tuple[str, str]]) -> Page:
     """The page that a query string asks for. Raises `Invalid` naming every parameter at fault."""
-    problems: list[FieldError] = []
     given = dict(query)
     labels = {name[len(LABEL) :]: value for name, value in query if name.startswith(LABEL)}
-    problems += [
-        FieldError(f"/query/{name}", "is not a known parameter")
-        for name in given
-        if name not in _KNOWN and not name.startswith(LABEL)
-    ]
+    problems = _unknown([name for name in given if not name.startswith(LABEL)], _KNOWN)
     problems += [
         FieldError(f"/query/{LABEL}{name}", "is no label")
         for name, value in labels.items()
@@ -66,6 +67,31 @@ def page_of(query: Sequence[tuple[str, str]]) -> Page:
         offset=reader.number("offset", 0, 0, MAX_OFFSET),
         before=reader.cursor("cursor"),
     )
+    return _checked(page, problems)
+
+
+def manifest_page_of(query: Sequence[tuple[str, str]]) -> Page:
+    """The page of manifests alone that a query string asks for. Raises `Invalid` as `page_of` does."""
+    given = dict(query)
+    problems = _unknown(list(given), _KNOWN_OF_MANIFESTS)
+    reader = _Reader(given, problems)
+    page = Page(
+        status=reader.choice("status", Status),
+        limit=reader.number("limit", DEFAULT_LIMIT, 1, MAX_LIMIT),
+        offset=reader.number("offset", 0, 0, MAX_OFFSET),
+        before=reader.cursor("cursor"),
+        manifests=True,
+        channel=reader.word("channel"),
+        project=reader.word("project"),
+    )
+    return _checked(page, problems)
+
+
+def _unknown(names: Sequence[str], known: Collection[str]) -> list[FieldError]:
+    return [FieldError(f"/query/{name}", "is not a known parameter") for name in names if name not in known]
+
+
+def _checked(page: Page, problems: list[FieldError]) -> Page:
     if page.before is not None and page.offset:
         problems.append(FieldError("/query/offset", "cannot be used with a cursor"))
     if problems:
@@ -106,6 +132,12 @@ class _Reader:
             self.fault(name, f"must be a number from {least} to {most}")
             return default
         return int(text)
+
+    def word(self, name: str) -> str | None:
+        text = self.given.get(name)
+        if text is not None and not _WORD.fullmatch(text):
+            self.fault(name, f"must match {_WORD.pattern}")
+        return text
 
     def time(self, name: str) -> datetime | None:
         text = self.given.get(name)

@@ -41,6 +41,7 @@ def _item(item: ItemState) -> dict[str, Any]:
         "number": item.number,
         "name": item.name,
         "group": item.group,
+        "path": item.path,
         "status": item.status.value,
         "attempt": item.attempt,
         "provider": item.provider,

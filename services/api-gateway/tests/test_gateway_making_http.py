@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from api_gateway.http.describing import Job
+from api_gateway.http.job_shapes import Job
 from chassis.ids import uuid7
 from schemas.jobs import JobRequested
 from tests.gateway_harness import IMAGE, Gateway, gateway_on, someone

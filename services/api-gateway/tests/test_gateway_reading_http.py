@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from api_gateway.http.describing import AssetList, Job, JobList, JobWithAssets
+from api_gateway.http.job_shapes import AssetList, Job, JobList, JobWithAssets
 from chassis.ids import uuid7, uuid7_floor
 from chassis.testing import eventually
 from schemas.assets import AssetDeleted

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from api_gateway.http.describing import JobWithAssets
+from api_gateway.http.job_shapes import JobWithAssets
 from chassis.ids import uuid7
 from schemas.event import Event
 from schemas.events import AssetStoreFailed, GenerationFailed, GenerationSettled, JobRedownloadRequested

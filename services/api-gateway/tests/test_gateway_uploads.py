@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from api_gateway.http.describing import Asset
+from api_gateway.http.job_shapes import Asset
 from chassis.ids import uuid7
 from schemas.assets import AssetDeleted, AssetVisibilityChanged
 from schemas.jobs import JobRequested

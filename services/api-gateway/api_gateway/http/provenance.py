@@ -11,7 +11,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api_gateway.http.authentication import Authenticator
-from api_gateway.http.describing import Shape
+from api_gateway.http.job_shapes import Shape
 from api_gateway.http.responses import answer
 from api_gateway.keys import Principal
 from chassis.http import Context, InternalClient

@@ -17,12 +17,14 @@ from api_gateway.http.bodies import parse, read_body
 from api_gateway.http.describing import ASSETS, JOB, JOB_LIST, LIST_PARAMETERS, body_of
 from api_gateway.http.responses import answer, job_answer, matches, not_modified
 from api_gateway.keys import Principal
-from api_gateway.paging import cursor_of, page_of
+from api_gateway.paging import Page, cursor_of, page_of
 from api_gateway.rendering import JobRow, Sign, asset_url, assets_json, job_json
 from api_gateway.store.jobs import Jobs
 from api_gateway.watching import Watch
 
 LONGEST_WAIT = 60
+Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="seconds to wait for a change")]
+Include = Annotated[Literal["assets"] | None, Query()]
 
 
 class RedownloadRequest(BaseModel):
@@ -50,24 +52,18 @@ class Reading:
         @router.get("/jobs", response_model=None, responses=JOB_LIST, openapi_extra=LIST_PARAMETERS)
         async def list_jobs(request: Request, who: Principal = reads) -> Response:
             """Jobs, newest first (R9). Labels are asked for as `label.NAME=VALUE`."""
-            return await self._list(request, who)
+            return await self.page(who, page_of(request.query_params.multi_items()))
 
         @router.get("/jobs/{job_id}", response_model=None, responses=JOB)
-        async def show(
+        async def show_job(
             request: Request,
             job_id: UUID,
-            wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="seconds to wait for a change")] = 0,
-            include: Annotated[Literal["assets"] | None, Query()] = None,
+            wait: Wait = 0,
+            include: Include = None,
             who: Principal = reads,
         ) -> Response:
             """A job. With `wait` the answer is held until the job changes, or differs from `If-None-Match`."""
-            row = await self._read(request, who, job_id, wait)
-            if matches(request, row):
-                return not_modified(row)
-            if include is None:
-                return job_answer(row, self.sign)
-            assets = await self.jobs.assets(who, job_id)
-            return job_answer(row, self.sign, assets=assets_json(assets, self.sign))
+            return await self.show(request, who, job_id, wait, include)
 
         @router.get("/jobs/{job_id}/assets", response_model=None, responses=ASSETS)
         async def list_assets(job_id: UUID, who: Principal = reads) -> Response:
@@ -114,8 +110,18 @@ class Reading:
 
         return router
 
-    async def _list(self, request: Request, who: Principal) -> Response:
-        page = page_of(request.query_params.multi_items())
+    async def show(self, request: Request, who: Principal, job_id: UUID, wait: float, include: str | None) -> Response:
+        """A job, held back until it changes if the request waits for that."""
+        row = await self._read(request, who, job_id, wait)
+        if matches(request, row):
+            return not_modified(row)
+        if include is None:
+            return job_answer(row, self.sign)
+        assets = await self.jobs.assets(who, job_id)
+        return job_answer(row, self.sign, assets=assets_json(assets, self.sign))
+
+    async def page(self, who: Principal, page: Page) -> Response:
+        """A page of jobs, with how many there are and where the next one begins."""
         listed = await self.jobs.page(who, page)
         cursor = cursor_of(listed.jobs[-1].id) if listed.more else None
         return answer(

@@ -16,7 +16,7 @@ from api_gateway import metrics
 from api_gateway.facts import Fact, FactKind
 from api_gateway.history import History
 from api_gateway.lifecycle import TERMINAL, InvalidStateTransition, Status
-from api_gateway.outcomes import Change, Job, advance, announcements
+from api_gateway.outcomes import Change, Job, Manifest, advance, announcements
 from api_gateway.projection import state_of
 from api_gateway.store.assets import write_assets
 from api_gateway.store.facts import fill, read_histories
@@ -31,8 +31,8 @@ log = get_logger()
 
 _LOCK = text(
     "SELECT id, tenant_id, user_id, kind, asset_type, nullif(labels, '{}'), status, progress, settled, created_at, "
-    "version, xmin, pg_current_xact_id()::xid, now() FROM job WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id "
-    "FOR UPDATE"
+    "channel, project, next_step, version, xmin, pg_current_xact_id()::xid, now() FROM job "
+    "WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE"
 )
 
 _WRITE = text(
@@ -162,7 +162,8 @@ async def _lock(conn: AsyncConnection, ids: set[UUID]) -> list[_Locked]:
 
 
 def _job(row: Any) -> Job:
-    job_id, tenant_id, user_id, kind, asset_type, labels, status, progress, settled, created_at, *_ = row
+    job_id, tenant_id, user_id, kind, asset_type, labels, status, progress, settled, created_at, *others = row
+    channel, project, next_step, *_ = others
     return Job(
         job_id,
         tenant_id,
@@ -174,6 +175,7 @@ def _job(row: Any) -> Job:
         progress,
         settled,
         created_at,
+        None if channel is None else Manifest(channel, project, next_step),
     )
 
 
