@@ -8,13 +8,17 @@ from datetime import datetime
 from uuid import UUID
 
 from api_gateway.inputs import KnownAsset, media_problem, resolved
-from api_gateway.requests import InvalidRequest, Order
-from chassis.errors import BacklotError, FieldError, IdempotencyMismatch, NotFound
+from api_gateway.looks import LookNotKnown, Sort, Versions
+from api_gateway.orders import Order
+from api_gateway.requests import InvalidRequest
+from chassis.errors import BacklotError, Conflict, FieldError, IdempotencyMismatch, NotFound
 from schemas.jobs import JobRequested
 from schemas.parts import Input, JobSpec, VersionRef
 
 Key = tuple[UUID, str]
 """(tenant, idempotency key)"""
+Place = tuple[UUID, str, str]
+"""(tenant, channel, project): one manifest of it runs at a time"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +41,19 @@ class Submission:
     def claim(self) -> Key | None:
         return (self.tenant_id, self.key) if self.key is not None else None
 
-    def requested(self, spec: JobSpec, kit_version: int | None) -> JobRequested:
-        """The event that starts the job, with its kit pinned to `kit_version`."""
-        kit = self.order.brand_kit_id
+    @property
+    def place(self) -> Place | None:
+        manifest = self.order.spec.manifest
+        return (self.tenant_id, manifest.channel, manifest.project) if manifest is not None else None
+
+    def requested(self, spec: JobSpec, pinned: Mapping[Sort, VersionRef]) -> JobRequested:
+        """The event that starts the job, with its kit and capsule as they are pinned."""
         return JobRequested(
             job_id=self.job_id,
             user_id=self.user_id,
             request=spec,
-            brand_kit=VersionRef(id=kit, version=kit_version) if kit is not None and kit_version is not None else None,
+            brand_kit=pinned.get(Sort.BRAND_KIT),
+            style_capsule=pinned.get(Sort.STYLE_CAPSULE),
             max_cost_micros=self.order.max_cost_micros,
         )
 
@@ -54,7 +63,6 @@ class Accepted:
     """The job was made, at the database's `created_at`."""
 
     submission: Submission
-    kit_version: int | None
     created_at: datetime
 
 
@@ -65,15 +73,6 @@ class Repeated:
     job_id: UUID
 
 
-class KitNotKnown(NotFound):
-    """No version of the brand kit has been seen here yet; prompt-service may know it."""
-
-    def __init__(self, kit_id: UUID) -> None:
-        detail = f"there is no brand kit {kit_id}"
-        super().__init__(detail, errors=[FieldError("/brand_kit_id", detail)])
-        self.kit_id = kit_id
-
-
 class AssetNotKnown(NotFound):
     """There is no such asset, or nothing that this user may see."""
 
@@ -82,17 +81,35 @@ class AssetNotKnown(NotFound):
         super().__init__(detail, errors=[FieldError(f"/inputs/{number}/asset_id", detail)])
 
 
+class ManifestRunning(Conflict):
+    """Another manifest of the same channel and project has not ended yet."""
+
+    def __init__(self, place: Place, job_id: UUID) -> None:
+        _, channel, project = place
+        detail = f"is being made by job {job_id}"
+        super().__init__(
+            f"the project {project!r} of the channel {channel!r} {detail}", errors=[FieldError("/project", detail)]
+        )
+
+
 Answer = Accepted | Repeated | Exception
 
 
 @dataclass(slots=True)
 class Group:
-    """Submissions that share one transaction, sorted by what is known of their kits, assets and keys."""
+    """Submissions that share one transaction, sorted by what is known of their looks, assets, places and keys.
+
+    `running` are the jobs that have places which the group wants. A free one goes to the first who wants it, the others
+    are crowded out.
+    """
 
     submissions: Sequence[Submission]
-    kits: Mapping[tuple[UUID, UUID], int]
+    looks: Versions
     assets: Mapping[tuple[UUID, UUID], KnownAsset]
+    running: Mapping[Place, UUID] = field(default_factory=dict)
     leaders: dict[Key, Submission] = field(default_factory=dict)
+    placed: dict[Place, UUID] = field(default_factory=dict)
+    crowded_out: set[UUID] = field(default_factory=set)
 
     def claims(self) -> list[Submission]:
         """The submissions that may take their idempotency key: of each key the first that nothing speaks against."""
@@ -103,9 +120,9 @@ class Group:
 
     def problem(self, submission: Submission) -> BacklotError | None:
         """Why no job can be made of it, whatever its key says."""
-        kit = submission.order.brand_kit_id
-        if kit is not None and self.kit_version(submission) is None:
-            return KitNotKnown(kit)
+        for sort, look_id in submission.order.looks.items():
+            if (sort, submission.tenant_id, look_id) not in self.looks:
+                return LookNotKnown(sort, look_id)
         given = submission.order.spec.inputs
         known = [self._asset(submission, one) for one in given]
         for number, (one, asset) in enumerate(zip(given, known, strict=True)):
@@ -114,7 +131,8 @@ class Group:
         if found := media_problem(submission.order.spec.kind, given, known):
             pointer, detail = found
             return InvalidRequest(f"{pointer} {detail}", errors=[FieldError(pointer, detail)])
-        return None
+        place = submission.place
+        return ManifestRunning(place, self.running[place]) if place is not None and place in self.running else None
 
     def spec(self, submission: Submission) -> JobSpec:
         """What the job is made of, with what is known of its inputs."""
@@ -130,15 +148,36 @@ class Group:
         visible = found is not None and (submission.sees_all or found.user_id == submission.user_id)
         return found if visible else None
 
-    def kit_version(self, submission: Submission) -> int | None:
-        kit = submission.order.brand_kit_id
-        return None if kit is None else self.kits.get((submission.tenant_id, kit))
+    def pinned(self, submission: Submission) -> dict[Sort, VersionRef]:
+        """The kit and the capsule of a job that is made, in the versions that are known now."""
+        asked = submission.order.looks.items()
+        return {
+            sort: VersionRef(id=look_id, version=self.looks[sort, submission.tenant_id, look_id])
+            for sort, look_id in asked
+        }
 
     def to_create(self, taken: Mapping[Key, tuple[bytes, UUID]]) -> list[Submission]:
         """The submissions that become jobs, `taken` being the keys as they stand after all claims were made."""
-        return [submission for submission in self.submissions if self._creates(submission, taken)]
+        created = []
+        for submission in self.submissions:
+            if not self._may(submission, taken):
+                continue
+            place = submission.place
+            if place is None or self.placed.setdefault(place, submission.job_id) == submission.job_id:
+                created.append(submission)
+            else:
+                self.crowded_out.add(submission.job_id)
+        return created
+
+    def keys_to_give_back(self) -> list[Key]:
+        """The keys that were taken for jobs which are not made after all."""
+        crowded = (submission for submission in self.submissions if submission.job_id in self.crowded_out)
+        return [submission.claim for submission in crowded if submission.claim is not None]
 
     def _creates(self, submission: Submission, taken: Mapping[Key, tuple[bytes, UUID]]) -> bool:
+        return self._may(submission, taken) and submission.job_id not in self.crowded_out
+
+    def _may(self, submission: Submission, taken: Mapping[Key, tuple[bytes, UUID]]) -> bool:
         if submission.claim is None:
             return self.problem(submission) is None
         return submission.claim in taken and taken[submission.claim][1] == submission.job_id
@@ -148,13 +187,21 @@ class Group:
     ) -> Answer:
         """What `submission` is told once all is written."""
         if self._creates(submission, taken) and created_at is not None:
-            return Accepted(submission, self.kit_version(submission), created_at)
+            return Accepted(submission, created_at)
         holder = taken.get(submission.claim) if submission.claim is not None else None
-        if holder is not None:
+        if holder is not None and not self._is_without_a_job(submission, *holder):
             return _repeated(submission, *holder)
-        problem = self.problem(submission)
+        problem = self.problem(submission) or self._crowd(submission)
         assert problem is not None
         return problem
+
+    def _is_without_a_job(self, submission: Submission, digest: bytes, job_id: UUID) -> bool:
+        """Whether its key was taken for the same request, which found its place taken."""
+        return job_id in self.crowded_out and digest == submission.digest
+
+    def _crowd(self, submission: Submission) -> ManifestRunning | None:
+        place = submission.place
+        return ManifestRunning(place, self.placed[place]) if place is not None and place in self.placed else None
 
 
 def _repeated(submission: Submission, digest: bytes, job_id: UUID) -> Answer:

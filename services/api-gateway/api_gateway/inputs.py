@@ -16,7 +16,7 @@ from schemas.parts import MAX_INPUT_BYTES, Input, InputRole, Kind
 MOST_INPUTS = 8
 LONGEST_URL = 2048
 
-_PICTURES = frozenset({"image/png", "image/jpeg", "image/webp"})
+PICTURES = frozenset({"image/png", "image/jpeg", "image/webp"})
 _MASKS = frozenset({"image/png"})
 _MODELS = frozenset({"model/gltf-binary"})
 
@@ -59,7 +59,7 @@ class Taken:
     """At most `most` inputs of a role, of these media types; only beside another role, or only without it."""
 
     most: int = 1
-    media: frozenset[str] = _PICTURES
+    media: frozenset[str] = PICTURES
     beside: InputRole | None = None
     without: InputRole | None = None
 

@@ -16,7 +16,7 @@ FEWEST_TRIANGLES, MOST_TRIANGLES = 100, 300_000
 
 _PICTURES: tuple[Format, ...] = ("png", "jpeg", "webp")
 _SOUNDS: tuple[Format, ...] = ("mp3", "wav", "ogg", "flac")
-_PIXELS = frozenset({"width", "height", "fit", "focus", "negative_prompt"})
+_PIXELS = frozenset({"width", "height", "fit", "focus", "negative_prompt", "style_capsule_id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ RULES: Mapping[Kind, KindRules] = {
     Kind.IMAGE: KindRules(_PICTURES, _PIXELS),
     Kind.TEXTURE: KindRules(_PICTURES, _PIXELS | {"tileable"}, edges=(512, 4096)),
     Kind.ENVIRONMENT_MAP: KindRules(
-        ("exr", "hdr"), frozenset({"width", "height", "negative_prompt"}), edges=(128, 4096)
+        ("exr", "hdr"), frozenset({"width", "height", "negative_prompt", "style_capsule_id"}), edges=(128, 4096)
     ),
     Kind.VIDEO: KindRules(("mp4", "webm"), _PIXELS | {"duration_seconds", "loop"}, Span(4, 15, 8), (64, 1920)),
     Kind.SFX: KindRules(
@@ -59,7 +59,7 @@ RULES: Mapping[Kind, KindRules] = {
         Span(30, 120, 30),
         subject=frozenset({"genre"}),
     ),
-    Kind.MODEL_3D: KindRules(("glb",), frozenset({"max_triangles"})),
+    Kind.MODEL_3D: KindRules(("glb",), frozenset({"max_triangles", "style_capsule_id"})),
 }
 """The kinds that can be asked for."""
 

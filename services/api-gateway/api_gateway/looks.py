@@ -1,4 +1,4 @@
-"""What gives a job its look: a brand kit (R102), a style capsule (R107). prompt-service has them, jobs pin a version."""
+"""What gives a job its look: a brand kit (R102), a style capsule (R107). prompt-service has them, a job pins them."""
 
 from __future__ import annotations
 

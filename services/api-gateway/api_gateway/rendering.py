@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic_core import from_json
 
 from api_gateway.accepting import Accepted
+from api_gateway.items import ItemStatus, tally
 from api_gateway.lifecycle import TERMINAL, Status
 from api_gateway.outputs import THUMBNAIL
 
@@ -20,7 +21,10 @@ Sign = Callable[[str, UUID, UUID, str, float], str]
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job as it is read for its page. `view` is JSON, `now` the database's time in seconds since 1970."""
+    """A job as it is read for its page. `view` is JSON, `now` the database's time in seconds since 1970.
+
+    `present` are the assets of skipped items by their id, as far as the reader may see them.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -28,6 +32,7 @@ class JobRow:
     kind: str
     asset_type: str | None
     brand_kit_id: UUID | None
+    style_capsule_id: UUID | None
     prompt: str | None
     labels: Mapping[str, str]
     status: str
@@ -37,7 +42,12 @@ class JobRow:
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None
+    channel: str | None
+    project: str | None
+    resume: bool | None
+    next_step: str | None
     now: float
+    present: Mapping[str, AssetRow] = field(default_factory=dict)
 
     @property
     def terminal(self) -> bool:
@@ -86,9 +96,12 @@ def job_json(row: JobRow, sign: Sign) -> dict[str, Any]:
         "asset_type": row.asset_type,
         "user_id": str(row.user_id),
         "brand_kit_id": row.brand_kit_id and str(row.brand_kit_id),
+        "style_capsule_id": row.style_capsule_id and str(row.style_capsule_id),
         "prompt": row.prompt,
         "labels": row.labels,
         "items": [_item(item, row, sign) for item in view.get("items", ())],
+        "manifest": _manifest(row.channel, row.project, row.resume, row.next_step),
+        "summary": _summary(view) if row.channel is not None else None,
         "cost": view.get("cost", _NO_COST),
         "error": error,
         "error_message": error and error["message"],
@@ -107,7 +120,7 @@ def job_json(row: JobRow, sign: Sign) -> dict[str, Any]:
 def new_job_json(accepted: Accepted) -> dict[str, Any]:
     """What `job_json` would show of a job that was accepted this moment, without the way over its row."""
     job, order = accepted.submission, accepted.submission.order
-    created_at = rfc3339(accepted.created_at)
+    created_at, manifest = rfc3339(accepted.created_at), order.spec.manifest
     return {
         "id": str(job.job_id),
         "status": "queued",
@@ -117,9 +130,12 @@ def new_job_json(accepted: Accepted) -> dict[str, Any]:
         "asset_type": order.spec.asset_type,
         "user_id": str(job.user_id),
         "brand_kit_id": order.brand_kit_id and str(order.brand_kit_id),
+        "style_capsule_id": order.style_capsule_id and str(order.style_capsule_id),
         "prompt": order.spec.prompt,
         "labels": order.spec.labels,
         "items": (),
+        "manifest": manifest and _manifest(manifest.channel, manifest.project, manifest.resume, manifest.next_step),
+        "summary": manifest and _summary({}),
         "cost": _NO_COST,
         "error": None,
         "error_message": None,
@@ -139,10 +155,25 @@ _PICTURES = frozenset({"image/png", "image/jpeg", "image/webp"})
 _NO_COST = {"estimated": None, "reserved": "0.00", "actual": "0.00", "currency": "USD", "settled": False}
 
 
+def _manifest(channel: str | None, project: str | None, resume: bool | None, next_step: str | None) -> Any:
+    if channel is None:
+        return None
+    return {"channel": channel, "project": project, "resume": resume, "next_step": next_step}
+
+
+def _summary(view: Mapping[str, Any]) -> dict[str, Any]:
+    made = tally(item["status"] for item in view.get("items", ()))
+    return {**made._asdict(), "total_cost_usd": view.get("cost", _NO_COST)["actual"]}
+
+
 def _item(item: Mapping[str, Any], row: JobRow, sign: Sign) -> dict[str, Any]:
     outputs = [_output(output, row, sign) for output in item["outputs"]]
     url, small = (outputs[0]["url"], outputs[0]["thumbnail_url"]) if outputs else (None, None)
-    return {**item, "outputs": outputs, "url": url, "thumbnail_url": small}
+    present = row.present.get(item["asset_id"]) if item["status"] == ItemStatus.SKIPPED else None
+    if present is not None:
+        url, small = _urls(present, from_json(present.body), sign)
+    # What was shown before paths were told has none.
+    return {**item, "path": item.get("path"), "outputs": outputs, "url": url, "thumbnail_url": small}
 
 
 def _output(output: Mapping[str, Any], row: JobRow, sign: Sign) -> dict[str, Any]:
@@ -168,9 +199,9 @@ def _its_own(mime: str, url: str | None) -> str | None:
 
 def asset_json(row: AssetRow, sign: Sign) -> dict[str, Any]:
     """The asset as the API answers it; the URL of a private one is signed."""
-    body, url = from_json(row.body), asset_url(row, sign)
-    thumbnail = body.pop("thumbnail", None)
-    small = _address(thumbnail, row.tenant_id, sign, row.now) if thumbnail else _its_own(body["mime"], url)
+    body = from_json(row.body)
+    url, small = _urls(row, body, sign)
+    body.pop("thumbnail", None)
     return {
         "id": str(row.id),
         "origin": "upload" if row.job_id is None else "job",
@@ -183,6 +214,13 @@ def asset_json(row: AssetRow, sign: Sign) -> dict[str, Any]:
         "is_public": row.is_public,
         "viral_score": None,
     }
+
+
+def _urls(row: AssetRow, body: Mapping[str, Any], sign: Sign) -> tuple[str, str | None]:
+    """Where an asset's bytes are, and those of its thumbnail."""
+    url, thumbnail = asset_url(row, sign), body.get("thumbnail")
+    small = _address(thumbnail, row.tenant_id, sign, row.now) if thumbnail else _its_own(body["mime"], url)
+    return url, small
 
 
 def assets_json(rows: Sequence[AssetRow], sign: Sign) -> list[dict[str, Any]]:

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    field_validator,
-)
-from pydantic_core import to_json
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from api_gateway.inputs import INPUTS, MOST_INPUTS, InputRequest, roles_problem
 from api_gateway.kinds import (
@@ -33,8 +23,11 @@ from api_gateway.kinds import (
     video_size_problem,
 )
 from api_gateway.money import micros
+from api_gateway.orders import Order
 from chassis.errors import BacklotError, FieldError
 from schemas.parts import ASSET_SIZES, AssetType, JobSpec, Kind, Route
+
+__all__ = ["GenerateRequest", "InvalidRequest", "JobRequest", "Order", "translate"]
 
 PROMPT_LIMIT = 4000
 CUSTOM_PROMPT_LIMIT = 500
@@ -174,7 +167,9 @@ class JobRequest(BaseModel):
         default_factory=list, max_length=MOST_INPUTS, description="what it builds on: " + _INPUTS
     )
     brand_kit_id: UUID | None = None
-    style_capsule_id: UUID | None = Field(default=None, description="not possible yet")
+    style_capsule_id: UUID | None = Field(
+        default=None, description=_taken_by("style_capsule_id", "a visual style, laid over the prompt (R107)")
+    )
     template: Name | None = None
     template_version: Name | None = None
     variables: dict[Name, Text] = Field(default_factory=dict, max_length=MAX_VARIABLES)
@@ -226,32 +221,6 @@ class GenerateRequest(BaseModel):
         return JobRequest(asset_type=self.asset_type, brand_kit_id=self.brand_kit_id, prompt=self.custom_prompt)
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A request, translated: what every dialect comes to. Two orders are the same job if their digests are equal."""
-
-    spec: JobSpec
-    brand_kit_id: UUID | None
-    max_cost_micros: int | None
-    deadline_seconds: int | None
-
-    def digest(self, user_id: UUID) -> bytes:
-        """SHA-256 over all that makes this job what it is, and whose it is (R23)."""
-        # Defaults are left out, so that a field that comes to the schema later changes no digest that is kept.
-        spec = _in_order(self.spec).model_dump_json(exclude_defaults=True)
-        parts = [spec, self.brand_kit_id, self.max_cost_micros, self.deadline_seconds, user_id]
-        return hashlib.sha256(to_json(parts)).digest()
-
-
-def _in_order(spec: JobSpec) -> JobSpec:
-    """The same, whichever order its variables and labels were sent in."""
-    if len(spec.variables) < 2 and len(spec.labels) < 2:
-        return spec
-    return spec.model_copy(
-        update={"variables": dict(sorted(spec.variables.items())), "labels": dict(sorted(spec.labels.items()))}
-    )
-
-
 def translate(request: JobRequest) -> Order:
     """The order that `request` comes to. Raises `InvalidRequest` when nobody here can make it."""
     kind = _kind(request)
@@ -293,7 +262,7 @@ def translate(request: JobRequest) -> Order:
         labels=request.labels,
     )
     max_cost = micros(request.max_cost) if request.max_cost is not None else None
-    return Order(spec, request.brand_kit_id, max_cost, request.deadline_seconds)
+    return Order(spec, request.brand_kit_id, max_cost, request.deadline_seconds, request.style_capsule_id)
 
 
 _BY_NAME = {str(kind): kind for kind in RULES}
@@ -312,10 +281,7 @@ def _kind(request: JobRequest) -> Kind:
     return kind
 
 
-_NOT_YET = {
-    "style_capsule_id": "cannot be used yet: there are no style capsules",
-    "webhook_url": "cannot be used yet: there are no webhooks",
-}
+_NOT_YET = {"webhook_url": "cannot be used yet: there are no webhooks"}
 _OF_SOME_KINDS = frozenset[str]().union(*(rules.fields for rules in RULES.values()))
 _NOT_TAKEN = {kind: (_OF_SOME_KINDS - rules.fields) | _NOT_YET.keys() for kind, rules in RULES.items()}
 

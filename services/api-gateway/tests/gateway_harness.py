@@ -1,4 +1,4 @@
-"""The gateway in the test's own process, on a real database, with a stand-in for prompt-service's brand kits."""
+"""The gateway in the test's own process, on a real database, with stand-ins for the services it asks."""
 
 from __future__ import annotations
 
@@ -63,24 +63,32 @@ UPLOADED: dict[str, Any] = {
 
 @dataclass(slots=True)
 class PromptService:
-    """Brand kits by tenant, as prompt-service answers them."""
+    """Brand kits and style capsules by tenant, as prompt-service answers them; `sent` is what it was asked last."""
 
     kits: dict[tuple[UUID, UUID], dict[str, Any]] = field(default_factory=dict)
+    capsules: dict[tuple[UUID, UUID], dict[str, Any]] = field(default_factory=dict)
     away: bool = False
     asked: int = 0
+    sent: str = ""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked += 1
         if self.away:
             raise httpx.ConnectError("nobody listens", request=request)
         context = read_context(SECRET, request.headers["X-Backlot-Context"])
-        parts = request.url.path.removeprefix("/v1/brand-kits").strip("/")
+        self.sent = f"{request.method} {request.url.raw_path.decode()}"
+        looks = self.capsules if request.url.path.startswith("/v1/style-capsules") else self.kits
+        _, _, _, *parts = request.url.path.split("/")
         if not parts:
-            return self._collection(request, context.tenant_id)
-        return self._kit(request, (context.tenant_id, UUID(parts)))
+            return self._collection(request, looks, context.tenant_id)
+        if len(parts) > 1:
+            return httpx.Response(200, json={"version": 1, "items": []})
+        return self._look(request, looks, (context.tenant_id, UUID(parts[0])))
 
-    def _collection(self, request: httpx.Request, tenant_id: UUID) -> httpx.Response:
-        mine = [kit for (tenant, _), kit in self.kits.items() if tenant == tenant_id]
+    def _collection(
+        self, request: httpx.Request, looks: dict[tuple[UUID, UUID], dict[str, Any]], tenant_id: UUID
+    ) -> httpx.Response:
+        mine = [look for (tenant, _), look in looks.items() if tenant == tenant_id]
         if request.method == "GET":
             return httpx.Response(200, json={"items": mine, "total": len(mine), "limit": 20, "offset": 0})
         body = json.loads(request.content)
@@ -88,21 +96,23 @@ class PromptService:
             detail = "is required"
             problem = {"code": "VALIDATION", "detail": detail, "errors": [{"pointer": "/name", "detail": detail}]}
             return httpx.Response(422, json=problem, headers={"content-type": "application/problem+json"})
-        kit = {"id": str(uuid7()), "version": 1, **body}
-        self.kits[tenant_id, UUID(kit["id"])] = kit
-        return httpx.Response(201, json=kit)
+        look = {"id": str(uuid7()), "version": 1, **body}
+        looks[tenant_id, UUID(look["id"])] = look
+        return httpx.Response(201, json=look)
 
-    def _kit(self, request: httpx.Request, key: tuple[UUID, UUID]) -> httpx.Response:
-        kit = self.kits.get(key)
-        if kit is None:
-            problem = {"code": "NOT_FOUND", "detail": "there is no such kit", "errors": []}
+    def _look(
+        self, request: httpx.Request, looks: dict[tuple[UUID, UUID], dict[str, Any]], key: tuple[UUID, UUID]
+    ) -> httpx.Response:
+        look = looks.get(key)
+        if look is None:
+            problem = {"code": "NOT_FOUND", "detail": "there is no such one", "errors": []}
             return httpx.Response(404, json=problem, headers={"content-type": "application/problem+json"})
         if request.method == "DELETE":
-            del self.kits[key]
+            del looks[key]
             return httpx.Response(204)
         if request.method == "PUT":
-            kit = self.kits[key] = {**kit, **json.loads(request.content), "version": kit["version"] + 1}
-        return httpx.Response(200, json=kit)
+            look = looks[key] = {**look, **json.loads(request.content), "version": look["version"] + 1}
+        return httpx.Response(200, json=look)
 
 
 @dataclass(slots=True)

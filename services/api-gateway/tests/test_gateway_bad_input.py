@@ -84,7 +84,14 @@ BAD_BODIES: list[tuple[Any, int, str, str]] = [
     (IMAGE | {"inputs": [{"role": "mask"}]}, 422, "VALIDATION", "/inputs/0"),
     (IMAGE | {"inputs": [{"role": "mask", "url": "https://x.test/a"}]}, 422, "INVALID_REQUEST", "/inputs/0/role"),
     (IMAGE | {"webhook_url": "https://x.test"}, 422, "INVALID_REQUEST", "/webhook_url"),
-    (IMAGE | {"style_capsule_id": str(UUID(int=1))}, 422, "INVALID_REQUEST", "/style_capsule_id"),
+    (IMAGE | {"style_capsule_id": str(UUID(int=1))}, 404, "NOT_FOUND", "/style_capsule_id"),
+    (IMAGE | {"style_capsule_id": "noir"}, 422, "VALIDATION", "/style_capsule_id"),
+    (
+        {"kind": "sfx", "effect": "win", "style_capsule_id": str(UUID(int=1))},
+        422,
+        "INVALID_REQUEST",
+        "/style_capsule_id",
+    ),
 ]
 
 

@@ -136,6 +136,7 @@ def test_a_digest_sees_every_difference_and_no_order() -> None:
         digest(max_cost="0.50"),
         digest(deadline_seconds=5),
         digest(brand_kit_id=UUID(int=1)),
+        digest(style_capsule_id=UUID(int=1)),
         digest(visibility="public"),
         digest(labels={"a": "1"}),
         digest(route={"providers": ["sandbox"]}),

@@ -14,15 +14,17 @@ from starlette.responses import PlainTextResponse, Response
 from api_gateway.http import uploads
 from api_gateway.http.assets import Assets
 from api_gateway.http.authentication import Authenticator
-from api_gateway.http.brand_kits import BrandKits, Kits
 from api_gateway.http.callbacks import Callbacks
 from api_gateway.http.describing import describe
 from api_gateway.http.keys import Keys
+from api_gateway.http.looks import LookRoutes, Looks
 from api_gateway.http.making import Making
+from api_gateway.http.manifests import Manifests
 from api_gateway.http.provenance import Records
 from api_gateway.http.providers import Providers
 from api_gateway.http.reading import Reading
 from api_gateway.http.shortcut import take_shortcut
+from api_gateway.looks import Sort
 from api_gateway.rendering import Sign
 from api_gateway.store.jobs import Jobs
 from api_gateway.watching import Watch
@@ -56,12 +58,14 @@ def make(
     larger = {uploads.PATH: upload_max_bytes + uploads.FORM_BYTES}
     app = make_app(title="Backlot", public=True, openapi={"description": _DESCRIPTION}, larger_bodies=larger)
     auth = Authenticator(engine, lifetime=key_lifetime)
-    kits = Kits(engine, prompts)
+    looks = Looks(engine, prompts)
     reading = Reading(jobs, watch, auth, sign, public_url.rstrip("/"))
-    making = Making(jobs, kits, auth, sign)
+    making = Making(jobs, looks, auth, sign)
     app.include_router(making.router())
     app.include_router(reading.router())
-    app.include_router(BrandKits(kits, auth).router())
+    app.include_router(Manifests(making, reading).router())
+    for sort in Sort:
+        app.include_router(LookRoutes(looks, auth, sort).router())
     app.include_router(reading.asset_router())
     app.include_router(Assets(engine, jobs, storage, auth, sign).router())
     app.include_router(Records(storage, auth).router())

@@ -13,15 +13,17 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api_gateway.accepting import Accepted, Answer, KitNotKnown, Repeated, Submission
+from api_gateway.accepting import Accepted, Answer, Repeated, Submission
 from api_gateway.http.authentication import Authenticator
 from api_gateway.http.bodies import parse, read_body
-from api_gateway.http.brand_kits import Kits
 from api_gateway.http.describing import JOB_ACCEPTED, body_of
+from api_gateway.http.looks import Looks
 from api_gateway.http.responses import NEW_JOB_HEADERS, answer, job_answer, problem
 from api_gateway.keys import Principal
+from api_gateway.looks import LookNotKnown, Sort
+from api_gateway.orders import Order
 from api_gateway.rendering import JobRow, Sign, job_json, new_job_json
-from api_gateway.requests import GenerateRequest, JobRequest, Order, translate
+from api_gateway.requests import GenerateRequest, JobRequest, translate
 from api_gateway.store.jobs import Jobs
 from chassis.errors import BacklotError, FieldError, Invalid
 from chassis.ids import uuid7
@@ -44,7 +46,7 @@ class Making:
     """The routes that make jobs."""
 
     jobs: Jobs
-    kits: Kits
+    looks: Looks
     auth: Authenticator
     sign: Sign
 
@@ -74,13 +76,13 @@ class Making:
         """
         who = await self.auth.allow(request, "jobs:write")
         order = translate(parse(JobRequest, await read_body(request)))
-        return await self._make(request, who, order)
+        return await self.make(request, who, order)
 
     async def generate(self, request: Request) -> Response:
         """Make an asset of a brand kit: the Studio's short form of `POST /api/v1/jobs` (R1, R2)."""
         who = await self.auth.allow(request, "jobs:write")
         order = translate(parse(GenerateRequest, await read_body(request)).job())
-        return await self._make(request, who, order)
+        return await self.make(request, who, order)
 
     async def bulk(self, request: Request) -> Response:
         """Make up to 500 jobs in one commit; every entry is answered for itself."""
@@ -96,19 +98,25 @@ class Making:
         accepted = sum(item["status"] == 202 for item in items)
         return answer({"items": items, "accepted": accepted, "refused": len(items) - accepted}, 202)
 
-    async def _make(self, request: Request, who: Principal, order: Order) -> Response:
+    async def make(self, request: Request, who: Principal, order: Order, *, at: str = "/api/v1/jobs") -> Response:
+        """A job of `order`, or the one its idempotency key has; it is read below `at`."""
         submission = _submission(who, order, idempotency_key(request))
-        try:
-            found = await self.jobs.submit(submission)
-        except KitNotKnown as unknown:
-            await self.kits.learn(who, unknown)
-            found = await self.jobs.submit(submission)
+        found = await self._submit(who, submission)
         if isinstance(found, Repeated):
             row = await self.jobs.job(who, found.job_id)
-            extra = {"Location": f"/api/v1/jobs/{row.id}", "Idempotency-Replayed": "true"}
+            extra = {"Location": f"{at}/{row.id}", "Idempotency-Replayed": "true"}
             return job_answer(row, self.sign, status=202, extra=extra)
-        headers = {**NEW_JOB_HEADERS, "Location": f"/api/v1/jobs/{submission.job_id}"}
+        headers = {**NEW_JOB_HEADERS, "Location": f"{at}/{submission.job_id}"}
         return answer(new_job_json(found), 202, headers)
+
+    async def _submit(self, who: Principal, submission: Submission) -> Accepted | Repeated:
+        """Makes the job; a kit or capsule that was not seen here is asked for."""
+        for _ in Sort:
+            try:
+                return await self.jobs.submit(submission)
+            except LookNotKnown as unknown:
+                await self.looks.learn(who, unknown)
+        return await self.jobs.submit(submission)
 
     def _entry(self, who: Principal, entry: Any, key: str | None) -> Submission | BacklotError:
         try:
@@ -117,16 +125,18 @@ class Making:
             return error
 
     async def _submit_all(self, who: Principal, entries: Sequence[Submission | BacklotError]) -> list[Answer]:
-        """One commit for all; a second one for those whose kit had to be asked for."""
+        """One commit for all; another one for those whose kit had to be asked for, and one for those whose capsule."""
         answers: list[Answer] = [entry if isinstance(entry, BacklotError) else _WAITING for entry in entries]
         await self._fill(answers, entries)
-        unknown = {found.kit_id: found for found in answers if isinstance(found, KitNotKnown)}
-        for error in unknown.values():
-            refused = await self._learn(who, error)
+        refused: dict[UUID, BacklotError | None] = {}
+        for _ in Sort:
+            unknown = {found.look_id: found for found in answers if isinstance(found, LookNotKnown)}
+            for look_id in unknown.keys() - refused.keys():
+                refused[look_id] = await self._learn(who, unknown[look_id])
             for place, found in enumerate(answers):
-                if isinstance(found, KitNotKnown) and found.kit_id == error.kit_id:
-                    answers[place] = refused or _WAITING
-        await self._fill(answers, entries)
+                if isinstance(found, LookNotKnown):
+                    answers[place] = refused[found.look_id] or _WAITING
+            await self._fill(answers, entries)
         return answers
 
     async def _fill(self, answers: list[Answer], entries: Sequence[Submission | BacklotError]) -> None:
@@ -142,9 +152,9 @@ class Making:
         for (place, _), one in zip(waiting, found, strict=True):
             answers[place] = one
 
-    async def _learn(self, who: Principal, unknown: KitNotKnown) -> BacklotError | None:
+    async def _learn(self, who: Principal, unknown: LookNotKnown) -> BacklotError | None:
         try:
-            await self.kits.learn(who, unknown)
+            await self.looks.learn(who, unknown)
         except BacklotError as error:
             return error
         return None

@@ -12,14 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api_gateway.accepting import Answer, Group, Key, Submission
 from api_gateway.inputs import KnownAsset
+from api_gateway.looks import Sort, Versions
+from api_gateway.store.looks import known_looks
+from api_gateway.store.manifests import give_back, running_manifests
 from api_gateway.store.totals import Shard
 from api_gateway.store.uploads import known_assets
 from chassis.outbox import Draft, Outbox
-
-_KITS = text(
-    "SELECT tenant_id, id, version FROM brand_kit "
-    "WHERE (tenant_id, id) IN (SELECT * FROM unnest(CAST(:tenants AS uuid[]), CAST(:kits AS uuid[]))) AND NOT deleted"
-)
+from schemas.event import Event
+from schemas.results import JobAccepted
 
 _CLAIM = text(
     "INSERT INTO idempotency (tenant_id, key, digest, job_id) "
@@ -35,12 +35,16 @@ _TAKEN = text(
 # One statement for the job, its labels and its place in the totals: requests wait for every one that is sent.
 _INSERT = text(
     "WITH made AS (INSERT INTO job (id, tenant_id, user_id, kind, asset_type, brand_kit_id, brand_kit_version, "
-    "request, labels, max_cost_micros, traceparent, deadline_at) "
-    "SELECT i, t, u, k, a, b, v, r::jsonb, l::jsonb, m, p, now() + make_interval(secs => d) "
+    "style_capsule_id, style_capsule_version, request, labels, max_cost_micros, traceparent, deadline_at, "
+    "channel, project, resume, next_step) "
+    "SELECT i, t, u, k, a, b, v, y, w, r::jsonb, l::jsonb, m, p, now() + make_interval(secs => d), c, j, e, s "
     "FROM unnest(CAST(:ids AS uuid[]), CAST(:tenants AS uuid[]), CAST(:users AS uuid[]), CAST(:kinds AS text[]), "
-    "CAST(:types AS text[]), CAST(:kits AS uuid[]), CAST(:versions AS int[]), CAST(:requests AS text[]), "
-    "CAST(:labels AS text[]), CAST(:caps AS bigint[]), CAST(:traces AS text[]), CAST(:deadlines AS int[])) "
-    "AS n(i, t, u, k, a, b, v, r, l, m, p, d) RETURNING id, tenant_id, user_id, kind, asset_type, labels), "
+    "CAST(:types AS text[]), CAST(:kits AS uuid[]), CAST(:versions AS int[]), "
+    "CAST(:capsules AS uuid[]), CAST(:capsule_versions AS int[]), CAST(:requests AS text[]), "
+    "CAST(:labels AS text[]), CAST(:caps AS bigint[]), CAST(:traces AS text[]), CAST(:deadlines AS int[]), "
+    "CAST(:channels AS text[]), CAST(:projects AS text[]), CAST(:resumes AS bool[]), CAST(:next_steps AS text[])) "
+    "AS n(i, t, u, k, a, b, v, y, w, r, l, m, p, d, c, j, e, s) "
+    "RETURNING id, tenant_id, user_id, kind, asset_type, labels), "
     "labelled AS (INSERT INTO job_label (tenant_id, name, value, job_id, user_id) "
     "SELECT tenant_id, key, value, id, user_id FROM made, jsonb_each_text(labels)), "
     "counted AS (INSERT INTO job_total (tenant_id, user_id, kind, asset_type, status, shard, jobs) "
@@ -57,21 +61,19 @@ async def accept(conn: AsyncConnection, outbox: Outbox, submissions: Sequence[Su
 
     One answer each, in order. Nothing about a refused one is written.
     """
-    group = Group(submissions, await _known_kits(conn, submissions), await _known_assets(conn, submissions))
+    running = await running_manifests(conn, submissions)
+    group = Group(submissions, await _known_looks(conn, submissions), await _known_assets(conn, submissions), running)
     taken = await _claim(conn, group)
     created = group.to_create(taken)
+    await give_back(conn, group.keys_to_give_back())
     created_at = await _insert(conn, group, created)
-    await outbox.add(conn, [_draft(group, submission) for submission in created])
+    await outbox.add(conn, [draft for submission in created for draft in _drafts(group, submission)])
     return [group.answer(submission, taken, created_at) for submission in submissions]
 
 
-async def _known_kits(conn: AsyncConnection, submissions: Sequence[Submission]) -> dict[tuple[UUID, UUID], int]:
-    wanted = {(entry.tenant_id, kit) for entry in submissions if (kit := entry.order.brand_kit_id) is not None}
-    if not wanted:
-        return {}
-    tenants, kits = (list(column) for column in zip(*wanted, strict=True))
-    rows = await conn.execute(_KITS, {"tenants": tenants, "kits": kits})
-    return {(tenant_id, kit_id): version for tenant_id, kit_id, version in rows.all()}
+async def _known_looks(conn: AsyncConnection, submissions: Sequence[Submission]) -> Versions:
+    asked = [(entry.tenant_id, entry.order.looks) for entry in submissions]
+    return await known_looks(conn, {(sort, tenant, look) for tenant, looks in asked for sort, look in looks.items()})
 
 
 async def _known_assets(
@@ -106,6 +108,9 @@ async def _insert(conn: AsyncConnection, group: Group, created: Sequence[Submiss
         return None
     orders = [submission.order for submission in created]
     specs = [group.spec(submission) for submission in created]
+    pinned = [group.pinned(submission) for submission in created]
+    kits, capsules = ([looks.get(sort) for looks in pinned] for sort in (Sort.BRAND_KIT, Sort.STYLE_CAPSULE))
+    manifests = [spec.manifest for spec in specs]
     made_at: datetime = (
         await conn.execute(
             _INSERT,
@@ -115,13 +120,19 @@ async def _insert(conn: AsyncConnection, group: Group, created: Sequence[Submiss
                 "users": [submission.user_id for submission in created],
                 "kinds": [spec.kind.value for spec in specs],
                 "types": [spec.asset_type.value if spec.asset_type else None for spec in specs],
-                "kits": [order.brand_kit_id for order in orders],
-                "versions": [group.kit_version(submission) for submission in created],
+                "kits": [kit and kit.id for kit in kits],
+                "versions": [kit and kit.version for kit in kits],
+                "capsules": [capsule and capsule.id for capsule in capsules],
+                "capsule_versions": [capsule and capsule.version for capsule in capsules],
                 "requests": [spec.model_dump_json(exclude_defaults=True) for spec in specs],
                 "labels": [to_json(spec.labels).decode() for spec in specs],
                 "caps": [order.max_cost_micros for order in orders],
                 "traces": [submission.traceparent for submission in created],
                 "deadlines": [order.deadline_seconds for order in orders],
+                "channels": [manifest and manifest.channel for manifest in manifests],
+                "projects": [manifest and manifest.project for manifest in manifests],
+                "resumes": [manifest and manifest.resume for manifest in manifests],
+                "next_steps": [manifest and manifest.next_step for manifest in manifests],
                 "shard": int(Shard.ACCEPTED),
             },
         )
@@ -129,6 +140,9 @@ async def _insert(conn: AsyncConnection, group: Group, created: Sequence[Submiss
     return made_at
 
 
-def _draft(group: Group, submission: Submission) -> Draft:
-    event = submission.requested(group.spec(submission), group.kit_version(submission))
-    return Draft(event, submission.job_id, submission.tenant_id, traceparent=submission.traceparent)
+def _drafts(group: Group, submission: Submission) -> list[Draft]:
+    events: list[Event] = [submission.requested(group.spec(submission), group.pinned(submission))]
+    if submission.place is not None:
+        events.append(JobAccepted(job_id=submission.job_id, labels=submission.order.spec.labels))
+    trace = submission.traceparent
+    return [Draft(event, submission.job_id, submission.tenant_id, traceparent=trace) for event in events]

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api_gateway.items import ItemStatus
 from api_gateway.paging import Page
 from api_gateway.rendering import AssetRow, JobRow, Listed
 from chassis.ids import uuid7_floor
 
+# The request of a manifest is long, and its prompts are those of its items.
 _COLUMNS = (
-    "job.id, job.tenant_id, job.user_id, job.kind, job.asset_type, job.brand_kit_id, job.request->>'prompt' AS prompt, "
+    "job.id, job.tenant_id, job.user_id, job.kind, job.asset_type, job.brand_kit_id, job.style_capsule_id, "
+    "CASE WHEN job.channel IS NULL THEN job.request->>'prompt' END AS prompt, "
     "job.labels, job.status, job.progress, job.view, job.version, job.created_at, job.updated_at, job.completed_at, "
-    "extract(epoch FROM now())::float8 AS now"
+    "job.channel, job.project, job.resume, job.next_step, extract(epoch FROM now())::float8 AS now"
 )
 _SELECT_JOB = " ".join(["SELECT", _COLUMNS, "FROM job WHERE "])
 _SELECT_ASSET = (
@@ -33,6 +37,7 @@ _JOBS = text(_SELECT_JOB + "id = ANY(:ids) AND " + _VISIBLE)
 _VERSIONS = text("SELECT id, version FROM job WHERE id = ANY(:ids)")
 _ASSETS = text(_SELECT_ASSET + "job_id = :job_id AND " + _OF_TENANT + " ORDER BY place")
 _ASSET = text(_SELECT_ASSET + "id = :id AND " + _VISIBLE)
+_PRESENT = text(_SELECT_ASSET + "id = ANY(:ids) AND " + _VISIBLE)
 
 _PAGE = (
     "SELECT total.n, page.* FROM ({total}) AS total(n) LEFT JOIN LATERAL ({jobs}) AS page ON true ORDER BY page.id DESC"
@@ -57,7 +62,10 @@ _CLOCKS_APART = timedelta(minutes=10)
 async def read_job(conn: AsyncConnection, tenant_id: UUID, user_id: UUID | None, job_id: UUID) -> JobRow | None:
     """A job of the tenant (of `user_id` alone, if given), or None."""
     row = (await conn.execute(_JOB, {"id": job_id, "tenant_id": tenant_id, "user_id": user_id})).one_or_none()
-    return None if row is None else JobRow(*row)
+    if row is None:
+        return None
+    [shown] = await _with_present(conn, tenant_id, user_id, [JobRow(*row)])
+    return shown
 
 
 async def read_jobs(
@@ -65,7 +73,8 @@ async def read_jobs(
 ) -> dict[UUID, JobRow]:
     """Those of `ids` that may be seen."""
     rows = await conn.execute(_JOBS, {"ids": list(ids), "tenant_id": tenant_id, "user_id": user_id})
-    return {row[0]: JobRow(*row) for row in rows.all()}
+    shown = await _with_present(conn, tenant_id, user_id, [JobRow(*row) for row in rows.all()])
+    return {row.id: row for row in shown}
 
 
 async def read_assets(conn: AsyncConnection, tenant_id: UUID, job_id: UUID) -> list[AssetRow]:
@@ -91,7 +100,25 @@ async def read_page(conn: AsyncConnection, tenant_id: UUID, user_id: UUID | None
     rows = (await conn.execute(_page_statement(values), values)).all()
     total = int(rows[0][0])
     jobs = [JobRow(*row[1:]) for row in rows if row[1] is not None]
-    return Listed(jobs[: page.limit], total, more=len(jobs) > page.limit)
+    shown = await _with_present(conn, tenant_id, user_id, jobs[: page.limit])
+    return Listed(shown, total, more=len(jobs) > page.limit)
+
+
+async def _with_present(
+    conn: AsyncConnection, tenant_id: UUID, user_id: UUID | None, jobs: Sequence[JobRow]
+) -> list[JobRow]:
+    """`jobs` with the assets of their skipped items, looked up together; manifests alone have such items."""
+    ids = {asset_id for job in jobs if job.channel is not None for asset_id in _skipped(job)}
+    if not ids:
+        return list(jobs)
+    rows = await conn.execute(_PRESENT, {"ids": list(ids), "tenant_id": tenant_id, "user_id": user_id})
+    present = {str(row[0]): AssetRow(*row) for row in rows.all()}
+    return [job if job.channel is None else replace(job, present=present) for job in jobs]
+
+
+def _skipped(job: JobRow) -> list[UUID]:
+    items = from_json(job.view).get("items", ())
+    return [UUID(item["asset_id"]) for item in items if item["status"] == ItemStatus.SKIPPED]
 
 
 def _values(tenant_id: UUID, user_id: UUID | None, page: Page) -> dict[str, Any]:
@@ -102,6 +129,9 @@ def _values(tenant_id: UUID, user_id: UUID | None, page: Page) -> dict[str, Any]
         "status": page.status and page.status.value,
         "kind": page.kind and page.kind.value,
         "asset_type": page.asset_type and page.asset_type.value,
+        "manifests": page.manifests or None,
+        "channel": page.channel,
+        "project": page.project,
         "label_name": labels[0][0] if labels else None,
         "label_value": labels[0][1] if labels else None,
         "labels": to_json(page.labels).decode() if len(labels) > 1 else None,
@@ -128,6 +158,9 @@ _CONDITIONS = {
     "status": "job.status = :status",
     "kind": "job.kind = :kind",
     "asset_type": "job.asset_type = :asset_type",
+    "manifests": "job.channel IS NOT NULL",
+    "channel": "job.channel = :channel",
+    "project": "job.project = :project",
     "label_name": "label.tenant_id = :tenant_id AND label.name = :label_name AND label.value = :label_value",
     "labels": "job.labels @> CAST(:labels AS jsonb)",
     "created_after": "job.created_at >= :created_after AND {key} >= :floor",

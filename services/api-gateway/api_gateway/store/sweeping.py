@@ -29,7 +29,7 @@ _UNANSWERED = text(
     "least(3600, CAST(:patience AS float8) * power(2, least(requests, 12) - 1))) "
     "ORDER BY requested_at LIMIT :limit FOR UPDATE SKIP LOCKED) AS stale "
     "WHERE job.id = stale.id RETURNING job.id, tenant_id, user_id, request, brand_kit_id, brand_kit_version, "
-    "max_cost_micros, traceparent"
+    "style_capsule_id, style_capsule_version, max_cost_micros, traceparent"
 )
 _TENANTS = text("SELECT id, tenant_id FROM job WHERE id = ANY(:ids)")
 
@@ -48,12 +48,13 @@ async def request_again(conn: AsyncConnection, outbox: Outbox, patience: float, 
     """Says JobRequested again, under a new id, for jobs nobody has answered (R35); answers how many."""
     rows = (await conn.execute(_UNANSWERED, {"patience": patience, "limit": limit})).all()
     drafts = []
-    for job_id, tenant_id, user_id, request, kit_id, kit_version, max_cost, traceparent in rows:
+    for job_id, tenant_id, user_id, request, kit, kit_version, capsule, capsule_version, max_cost, traceparent in rows:
         event = JobRequested(
             job_id=job_id,
             user_id=user_id,
             request=JobSpec.model_validate(request),
-            brand_kit=VersionRef(id=kit_id, version=kit_version) if kit_id is not None else None,
+            brand_kit=VersionRef(id=kit, version=kit_version) if kit else None,
+            style_capsule=VersionRef(id=capsule, version=capsule_version) if capsule else None,
             max_cost_micros=max_cost,
         )
         drafts.append(Draft(event, job_id, tenant_id, traceparent=traceparent))
