@@ -26,6 +26,7 @@ from prompt_service.preparing import prepare, rejected
 from prompt_service.store import jobs as job_store
 from prompt_service.store.jobs import JobRow, State
 from prompt_service.store.pinned import Pinned, read_pinned
+from prompt_service.store.templates import NamedTemplates, read_named
 from prompt_service.store.uses import add_uses
 from prompt_service.templates import Templates
 from schemas.cloudevents import CloudEvent
@@ -60,16 +61,18 @@ class Prompts:
         """Answers every job that was not answered before."""
         known = await job_store.read_states(conn, [event.data.job_id for event in events])
         fresh = {event.data.job_id: event for event in events if event.data.job_id not in known}
-        pinned = await read_pinned(conn, [(event.tenant_id, event.data) for event in fresh.values()])
+        jobs = [(event.tenant_id, event.data) for event in fresh.values()]
+        pinned = await read_pinned(conn, jobs)
+        named = await read_named(conn, self.templates, jobs)
         rows, drafts = [], []
         for event in fresh.values():
-            row, answer = self._answer(event, pinned)
+            row, answer = self._answer(event, pinned, named)
             rows.append(row)
             if answer is not None:
                 drafts.append(Draft(answer, event.data.job_id, event.tenant_id, event.traceparent))
         written = await job_store.add_jobs(conn, rows)
         self._name_crash_points(conn)
-        await self._say(conn, [draft for draft in drafts if draft.subject in written])
+        await self._say(conn, [draft for draft in drafts if draft.subject in written], named)
 
     async def on_cancel(self, conn: AsyncConnection, events: Sequence[CloudEvent[JobCancelRequested]]) -> None:
         """Rejects jobs whose prompts were not said yet; what was said stays said."""
@@ -97,7 +100,9 @@ class Prompts:
         async with self.engine.begin() as conn:
             waiting = await job_store.lock_waiting(conn, patience=self.kit_wait_seconds, limit=_WAITING_AT_ONCE)
             requests = {one.id: JobRequested.model_validate_json(one.requested) for one in waiting}
-            pinned = await read_pinned(conn, [(one.tenant_id, requests[one.id]) for one in waiting])
+            jobs = [(one.tenant_id, requests[one.id]) for one in waiting]
+            pinned = await read_pinned(conn, jobs)
+            named = await read_named(conn, self.templates, jobs)
             rows, drafts = [], []
             for one in waiting:
                 request = requests[one.id]
@@ -105,15 +110,16 @@ class Prompts:
                 if missing and not one.too_long:
                     continue
                 looks = pinned.looks(one.tenant_id, request)
-                answer = _unknown(request, missing) if missing else prepare(request, looks, self.templates)
+                templates = named.of(one.tenant_id)
+                answer = _unknown(request, missing) if missing else prepare(request, looks, templates)
                 rows.append(JobRow(one.id, one.tenant_id, _state(answer), told=answer.model_dump_json()))
                 drafts.append(Draft(answer, one.id, one.tenant_id, one.traceparent))
             await job_store.finish_jobs(conn, rows)
-            await self._say(conn, drafts)
+            await self._say(conn, drafts, named)
         return len(rows) == _WAITING_AT_ONCE
 
     def _answer(
-        self, event: CloudEvent[JobRequested], pinned: Pinned
+        self, event: CloudEvent[JobRequested], pinned: Pinned, named: NamedTemplates
     ) -> tuple[JobRow, PromptsPrepared | PromptsRejected | None]:
         request = event.data
         missing = pinned.missing(event.tenant_id, request)
@@ -121,12 +127,13 @@ class Prompts:
             log.info("job_waits", job_id=request.job_id, missing=missing)
             requested = request.model_dump_json()
             return JobRow(request.job_id, event.tenant_id, "waiting", None, requested, event.traceparent), None
-        answer = prepare(request, pinned.looks(event.tenant_id, request), self.templates)
+        answer = prepare(request, pinned.looks(event.tenant_id, request), named.of(event.tenant_id))
         return JobRow(request.job_id, event.tenant_id, _state(answer), told=answer.model_dump_json()), answer
 
-    async def _say(self, conn: AsyncConnection, drafts: Sequence[Draft]) -> None:
-        """Says prompts, and writes down which kits and capsules are in them."""
+    async def _say(self, conn: AsyncConnection, drafts: Sequence[Draft], named: NamedTemplates) -> None:
+        """Says prompts, and writes down which kits, capsules and templates of tenants are in them."""
         await add_uses(conn, drafts)
+        await named.add_uses(conn, drafts)
         await self.outbox.add(conn, drafts)
 
     @staticmethod

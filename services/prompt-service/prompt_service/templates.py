@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -84,6 +85,12 @@ class TemplateText(BaseModel):
         return self
 
 
+class TemplateBody(TemplateText):
+    """What a tenant sends to make or replace a template: which version it becomes need not be said."""
+
+    version: Version | None = None
+
+
 class TemplateFile(TemplateText):
     """What a template file says (R100)."""
 
@@ -113,6 +120,19 @@ class Template:
     @property
     def placeholders(self) -> Mapping[str, Placeholder]:
         return self.file.placeholders
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTemplate:
+    """A version of a tenant's template. `used`: a job was prepared with it, and nothing changes it any more.
+
+    `retired`: no list shows it, and no further job is prepared with it.
+    """
+
+    template: Template
+    created_at: datetime
+    used: bool
+    retired: bool
 
 
 Templates = Mapping[tuple[str, str], Template]
@@ -147,6 +167,24 @@ def cut(file: TemplateFile, sha256: str) -> Template:
     pieces = SLOT.split(text)
     pieces[-1] = f"{pieces[-1]} {', '.join(file.quality_modifiers)}".rstrip()
     return Template(file=file, pieces=tuple(pieces), sha256=sha256)
+
+
+def written(file: TemplateFile) -> str:
+    """`file` in the one form that a tenant's template is kept in and its hash is of, however it was sent."""
+    return file.model_dump_json(exclude_defaults=True)
+
+
+def own_template(file: TemplateFile) -> Template:
+    """A tenant's template."""
+    return cut(file, hashlib.sha256(written(file).encode()).hexdigest())
+
+
+def next_version(newest: str | None) -> str:
+    """The version after `newest`: v1.0, v1.1, v1.2 and so on (R99)."""
+    if newest is None:
+        return DEFAULT_VERSION
+    major, minor = newest[1:].split(".")
+    return f"v{major}.{int(minor) + 1}"
 
 
 def find_template(templates: Templates, name: str, version: str | None) -> Template:

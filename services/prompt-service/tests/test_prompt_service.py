@@ -340,5 +340,5 @@ async def test_a_kit_with_a_bad_field_is_refused_by_its_name(service: Service, c
 
 async def test_templates_are_listed_with_what_they_need(service: Service) -> None:
     async with service.client() as client:
-        listed = (await client.get("/v1/templates")).json()
+        listed = (await client.get("/v1/templates")).json()["items"]
     assert {one["name"] for one in listed} == {*Kind, *AssetType, "manifest"}

@@ -18,5 +18,5 @@ def make(engine: AsyncEngine, templates: Templates, *, secret: SecretStr) -> Fas
     app = make_app(title="prompt-service", public=False)
     app.include_router(look_routes(BRAND_KITS, "/v1/brand-kits", engine, secret))
     app.include_router(look_routes(STYLE_CAPSULES, "/v1/style-capsules", engine, secret))
-    app.include_router(template_routes(templates, secret))
+    app.include_router(template_routes(engine, templates, secret))
     return app
