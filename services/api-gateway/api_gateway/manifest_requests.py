@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from api_gateway.money import micros
+from api_gateway.orders import Order
 from api_gateway.requests import (
     CUSTOM_PROMPT_LIMIT,
     DEAREST,
@@ -22,7 +23,6 @@ from api_gateway.requests import (
     InvalidRequest,
     LabelText,
     Name,
-    Order,
     Prompt,
     RouteRequest,
     Text,
@@ -129,6 +129,7 @@ class ManifestRequest(BaseModel):
     format: Literal["png", "jpeg", "webp"] = "png"
     seed: Seed | None = None
     brand_kit_id: UUID | None = None
+    style_capsule_id: UUID | None = None
     template: Name | None = None
     template_version: Name | None = None
     variables: dict[Name, Variable] = Field(default_factory=dict, max_length=MAX_VARIABLES)
@@ -168,6 +169,7 @@ def order_of(request: ManifestRequest) -> Order:
         brand_kit_id=request.brand_kit_id,
         max_cost_micros=max_cost,
         deadline_seconds=request.deadline_seconds,
+        style_capsule_id=request.style_capsule_id,
     )
 
 

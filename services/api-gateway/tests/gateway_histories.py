@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 
 from tests.gateway_services_model import History, Services
 
+_SHARES = (0.1, 0.5)
+"""Seldom, as in most jobs, and often, as in a manifest that is taken up again."""
+
 
 @st.composite
 def histories(draw: st.DrawFn, *, cancel: bool | None = None) -> History:
@@ -25,7 +28,7 @@ def histories(draw: st.DrawFn, *, cancel: bool | None = None) -> History:
 
 def _played(random: Random, count: int, moment: int, reason: str) -> History:
     """The services work until nothing is left to do; at step `moment` somebody asks the job to stop, if it can."""
-    services = Services(random, count=count)
+    services = Services(random, count, blanks=random.choice(_SHARES), present=random.choice(_SHARES))
     step = 0
     while actions := list(services.actions()):
         if step == moment:
@@ -37,4 +40,5 @@ def _played(random: Random, count: int, moment: int, reason: str) -> History:
         step += 1
     ended = {item.number: item.ended or "" for item in services.items.values()}
     asked = {item.number: "fetched" if item.has else "failed" for item in services.items.values() if item.asked}
-    return History(tuple(services.told), ended, services.rejected, services.captured, asked)
+    blank = frozenset(item.number for item in services.items.values() if item.blank)
+    return History(tuple(services.told), ended, blank, services.rejected, services.captured, asked)

@@ -55,12 +55,13 @@ class History:
     """What happened to one job, in the order it happened, and what it came to.
 
     `ended` says how each item ended (`completed`, `skipped`, `failed` or `cancelled`); it is empty when there were no
-    prompts, and then `rejected` says why. `captured` is what the provider was paid. `redownloads` says of each item
-    that was asked for again whether that was `fetched` or has `failed`.
+    prompts, and then `rejected` says why. `blank` are the items that had none. `captured` is what the provider was
+    paid. `redownloads` says of each item that was asked for again whether that was `fetched` or has `failed`.
     """
 
     told: tuple[Entry, ...]
     ended: dict[int, str]
+    blank: frozenset[int]
     rejected: ErrorCode | None
     captured: int
     redownloads: dict[int, str]
@@ -92,6 +93,8 @@ class Services:
 
     random: Random
     count: int
+    blanks: float  # how many of the items have no prompt
+    present: float  # how many of the others are there already
     told: list[Entry] = field(default_factory=list)
     items: dict[int, _Item] = field(default_factory=dict)
     prepared: bool = False
@@ -203,7 +206,7 @@ class Services:
     def prepare(self) -> None:
         self.prepared = True
         for number in range(1, self.count + 1):
-            blank = self.random.random() < 0.1
+            blank = self.random.random() < self.blanks
             self.items[number] = _Item(number, blank, wishes=self.random.choice([0, 1, 2]))
         for item in self.items.values():
             if item.blank:
@@ -247,10 +250,9 @@ class Services:
             return
         quoted = []
         for item in waiting:
-            chance = self.random.random()
-            if chance < 0.1:
+            if self.random.random() < self.present:
                 self.skip(item)
-            elif chance < 0.15:
+            elif self.random.random() < 0.05:
                 self.fail(item, ErrorCode.INVALID_REQUEST, final=True, bill=0)
             else:
                 quoted.append(item)

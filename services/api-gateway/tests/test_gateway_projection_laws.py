@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,10 +12,11 @@ from hypothesis import strategies as st
 from api_gateway.facts import FactKind, gave_up
 from api_gateway.history import read
 from api_gateway.lifecycle import TERMINAL, InvalidStateTransition, Status, step
+from api_gateway.outcomes import Manifest
 from api_gateway.projection import CancelState, JobState, state, state_of
 from schemas.parts import ErrorCode
 from schemas.results import JobOutcome, JobSettled
-from tests.gateway_fold import Fold, facts_in
+from tests.gateway_fold import NEW_JOB, Fold, facts_in
 from tests.gateway_histories import histories
 from tests.gateway_model_events import CancelRequested, Entry
 from tests.gateway_services_model import History
@@ -205,6 +208,25 @@ def test_what_was_paid_for_and_came_late_is_the_items_once_somebody_asked_for_it
         assert others.isdisjoint(output.asset_id for output in item.outputs)
 
 
+@EXAMPLES
+@given(data=st.data(), history=histories())
+def test_a_manifest_tells_once_what_every_item_came_to(data: st.DataObject, history: History) -> None:
+    manifest = Manifest("deep-sea", "whales", "generate_videos")
+    fold = Fold(NEW_JOB._replace(manifest=manifest))
+    for batch in data.draw(arrivals(history.told)):
+        fold.hear(batch)
+
+    told = terminal(fold).manifest
+
+    assert told is not None
+    assert (told.channel, told.project, told.next_step) == manifest
+    ways = Counter(history.ended.values())
+    assert (told.generated, told.skipped) == (ways["completed"], ways["skipped"])
+    assert told.failed == ways["failed"] + ways["cancelled"]
+    assert told.failed >= len(history.blank)
+    assert told.total_cost_micros == terminal(fold).cost_micros <= history.captured
+
+
 @given(before=st.sampled_from(Status), after=st.sampled_from(Status))
 def test_no_state_machine_step_leaves_a_terminal_state(before: Status, after: Status) -> None:
     allowed = {(Status.QUEUED, Status.PROCESSING), *((Status.PROCESSING, end) for end in TERMINAL)}
@@ -236,7 +258,21 @@ def test_the_model_makes_every_kind_of_history() -> None:
     def collect(history: History) -> None:
         seen.update(fact.kind for fact in facts_in(history.told))
         seen.add(expected(history))
+        ways = ways_of(history)
+        seen.update({frozenset(ways), *map(frozenset, combinations(ways, 2))})
 
     collect()
     assert set(FactKind) - {FactKind.GAVE_UP} <= seen
     assert seen >= TERMINAL
+    assert seen >= {
+        frozenset({"blank"}),
+        frozenset({"skipped"}),
+        frozenset({"blank", "skipped"}),
+        frozenset({"blank", "completed"}),
+        frozenset({"skipped", "failed"}),
+        frozenset({"skipped", "completed"}),
+    }
+
+
+def ways_of(history: History) -> set[str]:
+    return {"blank" if number in history.blank else how for number, how in history.ended.items()}
