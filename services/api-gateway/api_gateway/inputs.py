@@ -21,7 +21,8 @@ _MASKS = frozenset({"image/png"})
 _MODELS = frozenset({"model/gltf-binary"})
 
 
-def _public_address(url: str) -> str:
+def public_address(url: str) -> str:
+    """`url`, where it can be fetched as an input. Raises `ValueError` for any other."""
     try:
         parts = urlsplit(url)
         good = parts.scheme == "https" and parts.hostname and not parts.username and not parts.password
@@ -39,7 +40,7 @@ class InputRequest(BaseModel):
 
     role: InputRole
     asset_id: UUID | None = None
-    url: Annotated[str, StringConstraints(max_length=LONGEST_URL), AfterValidator(_public_address)] | None = Field(
+    url: Annotated[str, StringConstraints(max_length=LONGEST_URL), AfterValidator(public_address)] | None = Field(
         default=None, description="fetched when its turn has come, over https, from public addresses alone"
     )
 

@@ -24,6 +24,7 @@ from api_gateway.http.provenance import Records
 from api_gateway.http.providers import Providers
 from api_gateway.http.reading import Reading
 from api_gateway.http.shortcut import take_shortcut
+from api_gateway.http.storyboard import Storyboard
 from api_gateway.looks import Sort
 from api_gateway.rendering import Sign
 from api_gateway.store.jobs import Jobs
@@ -64,6 +65,7 @@ def make(
     app.include_router(making.router())
     app.include_router(reading.router())
     app.include_router(Manifests(making, reading).router())
+    app.include_router(Storyboard(making).router())
     for sort in Sort:
         app.include_router(LookRoutes(looks, auth, sort).router())
     app.include_router(reading.asset_router())

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from api_gateway.http.job_shapes import Asset, AssetList, Job, JobList, JobWithAssets
 from api_gateway.manifest_requests import ManifestRequest
 from api_gateway.requests import GenerateRequest, JobRequest
+from api_gateway.storyboard import StoryboardRequest
 
 _JOB_ID = "01981d2e-7b8c-7f00-8a00-0000000000a1"
 _ASSET_ID = "01981d2e-9c11-7a00-8a00-0000000000c1"
@@ -113,7 +114,7 @@ def body_of(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     body = {"required": required, "content": {"application/json": {"schema": schema}}}
     extra: dict[str, Any] = {"requestBody": body}
-    if model in {JobRequest, GenerateRequest, ManifestRequest}:
+    if model in {JobRequest, GenerateRequest, ManifestRequest, StoryboardRequest}:
         extra["parameters"] = [
             {
                 "name": "Idempotency-Key",

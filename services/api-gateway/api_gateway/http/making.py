@@ -100,8 +100,8 @@ class Making:
 
     async def make(self, request: Request, who: Principal, order: Order, *, at: str = "/api/v1/jobs") -> Response:
         """A job of `order`, or the one its idempotency key has; it is read below `at`."""
-        submission = _submission(who, order, idempotency_key(request))
-        found = await self._submit(who, submission)
+        submission = submission_of(who, order, idempotency_key(request))
+        found = await self.submit(who, submission)
         if isinstance(found, Repeated):
             row = await self.jobs.job(who, found.job_id)
             extra = {"Location": f"{at}/{row.id}", "Idempotency-Replayed": "true"}
@@ -109,8 +109,8 @@ class Making:
         headers = {**NEW_JOB_HEADERS, "Location": f"{at}/{submission.job_id}"}
         return answer(new_job_json(found), 202, headers)
 
-    async def _submit(self, who: Principal, submission: Submission) -> Accepted | Repeated:
-        """Makes the job; a kit or capsule that was not seen here is asked for."""
+    async def submit(self, who: Principal, submission: Submission) -> Accepted | Repeated:
+        """Makes the job; a kit or capsule that was not seen here is asked for. Raises what refuses it."""
         for _ in Sort:
             try:
                 return await self.jobs.submit(submission)
@@ -120,7 +120,7 @@ class Making:
 
     def _entry(self, who: Principal, entry: Any, key: str | None) -> Submission | BacklotError:
         try:
-            return _submission(who, translate(parse(JobRequest, to_json(entry))), key)
+            return submission_of(who, translate(parse(JobRequest, to_json(entry))), key)
         except BacklotError as error:
             return error
 
@@ -175,7 +175,8 @@ class Making:
 _WAITING: Answer = RuntimeError("not answered yet")
 
 
-def _submission(who: Principal, order: Order, key: str | None) -> Submission:
+def submission_of(who: Principal, order: Order, key: str | None) -> Submission:
+    """An order of `who` as a job of its own; `key` is its idempotency key."""
     return Submission(
         job_id=uuid7(),
         tenant_id=who.tenant_id,
