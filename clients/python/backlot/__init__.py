@@ -2,5 +2,6 @@
 
 from backlot.client import Client
 from backlot.errors import BacklotClientError, RequestRefused, Unreachable
+from backlot.manifests import Brought, bring_pictures
 
-__all__ = ["BacklotClientError", "Client", "RequestRefused", "Unreachable"]
+__all__ = ["BacklotClientError", "Brought", "Client", "RequestRefused", "Unreachable", "bring_pictures"]

@@ -50,6 +50,13 @@ def check_wish(client: Client, kind: str, names: Sequence[str]) -> None:
     raise BacklotClientError("\n".join(told))
 
 
+def route(providers: Sequence[str], *, fallback: bool) -> dict[str, Any]:
+    """The wish as a job takes it; nothing where there is none."""
+    if not providers and fallback:
+        return {}
+    return {"route": {"providers": list(providers), "fallback": fallback}}
+
+
 def _problem(provider: Mapping[str, Any] | None, kind: str) -> str | None:
     if provider is None:
         return "there is no such provider"

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from backlot import job_commands, provider_commands, system_commands, upload_commands
+from backlot import job_commands, manifest_commands, provider_commands, system_commands, upload_commands
 from backlot.errors import BacklotClientError
 from backlot.showing import ERR
 from stack.errors import StackError
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 system_commands.register(app)
 job_commands.register(app)
+manifest_commands.register(app)
 provider_commands.register(app)
 upload_commands.register(app)
 

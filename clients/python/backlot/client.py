@@ -84,6 +84,13 @@ class Client:
             body["custom_prompt"] = custom_prompt
         return self._create("/api/v1/generate", body, idempotency_key)
 
+    def manifest(self, channel: str, project: str, *, idempotency_key: str | None = None, **wanted: Any) -> Job:
+        """`POST /api/v1/manifests`: many pictures of one project as one job; `wanted`: `topic` and what else it takes.
+
+        One runs at a time for each channel and project: `RequestRefused` with the code CONFLICT says which.
+        """
+        return self._create("/api/v1/manifests", {"channel": channel, "project": project, **wanted}, idempotency_key)
+
     def get_job(self, job_id: str, *, wait: float = 0, assets: bool = False) -> Job:
         """The job; with `wait` the answer is held up to that many seconds until the job changes or ends."""
         params: dict[str, str] = {}
@@ -96,6 +103,10 @@ class Client:
     def list_jobs(self, **filters: Any) -> Job:
         """A page of jobs, newest first; filters as `GET /api/v1/jobs` has them."""
         return self._json("GET", "/api/v1/jobs", params={k: v for k, v in filters.items() if v is not None})
+
+    def list_manifests(self, **filters: Any) -> Job:
+        """A page of manifests, newest first; filters as `GET /api/v1/manifests` has them."""
+        return self._json("GET", "/api/v1/manifests", params={k: v for k, v in filters.items() if v is not None})
 
     def job_assets(self, job_id: str) -> Job:
         """The assets of a job."""
@@ -137,6 +148,10 @@ class Client:
             return self._again(once, tries=_TRIES)
         except OSError as error:
             raise BacklotClientError(f"{path} cannot be read: {error.strerror}") from error
+
+    def get_asset(self, asset_id: str) -> Job:
+        """An asset, and where its bytes are."""
+        return self._json("GET", f"/api/v1/assets/{asset_id}")
 
     def delete_asset(self, asset_id: str) -> None:
         """Deletes an asset for good."""
@@ -184,13 +199,23 @@ class Client:
         *_, last = self.changes(job_id, timeout=timeout)
         return last
 
+    def settled(self, job_id: str, *, timeout: float) -> Job:
+        """The job when its cost is final, else as it is after `timeout` seconds: a bill may stay open for long."""
+        deadline = time.monotonic() + timeout
+        while True:
+            job = self.get_job(job_id)
+            if job["cost"]["settled"] or time.monotonic() > deadline:
+                return job
+            self._sleep(_ASK_EVERY)
+
     def download(self, url: str, path: Path, *, sha256: str | None = None) -> str:
         """Streams `url` into `path`, which appears only when it is whole; answers the SHA-256 of what came.
 
         Raises `DownloadBroken` when that is not `sha256`.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        # Without the name, which may be as long as names may be.
+        beside = path.with_name(f".{uuid.uuid4().hex}")
         try:
             found = self._again(lambda: self._stream(url, beside), tries=_TRIES)
             if sha256 is not None and found != sha256:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from backlot.choosing import check_wish
+from backlot.choosing import check_wish, route
 from backlot.client import Client, Job
 from backlot.connection import as_json, connect
 from backlot.errors import BacklotClientError
-from backlot.showing import ERR, OUT, table, watching
+from backlot.options import Json, Size, picture_size
+from backlot.placing import ready
+from backlot.showing import ERR, OUT, cost, item_error, table, watching, why
 from backlot.upload_commands import inputs_of
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 KINDS = ("image", "texture", "environment_map", "video", "sfx", "music", "model_3d")
 PATIENCE_S = {"video": 600.0, "music": 400.0, "model_3d": 1200.0}
@@ -43,7 +41,7 @@ def generate(
         str | None, typer.Option(help="thumbnail, overlay, banner, story_graphic, clip_cover: an image of its size.")
     ] = None,
     kit: Annotated[str | None, typer.Option(help="Id of the brand kit (`backlot kits`).")] = None,
-    size: Annotated[str | None, typer.Option(help="Width and height, like 1024x768.")] = None,
+    size: Size = None,
     file_format: Annotated[
         str | None, typer.Option("--format", help="png, jpeg, webp; exr, hdr; mp4, webm; mp3, wav, ogg, flac; glb.")
     ] = None,
@@ -92,10 +90,10 @@ def generate(
         "count": count,
         "seed": seed,
         "max_cost": max_cost,
-        **_route(provider or [], fallback=not no_fallback),
-        **_size(size),
+        **route(provider or [], fallback=not no_fallback),
+        **picture_size(size),
     }
-    _ready(output)
+    ready(output)
     with connect() as client:
         if made in KINDS:
             check_wish(client, made, provider or [])
@@ -116,7 +114,7 @@ def generate(
             if item["flags"]:
                 ERR.print(f"look at item {item['number']}: {', '.join(item['flags'])}", markup=False)
     if job["status"] != "completed":
-        raise BacklotClientError(_why(job))
+        raise BacklotClientError(why(job))
 
 
 def jobs(
@@ -130,7 +128,7 @@ def jobs(
     if as_object:
         sys.stdout.write(as_json(page) + "\n")
         return
-    rows = [(j["id"], j["asset_type"] or j["kind"], j["status"], f"{j['progress']} %", _cost(j)) for j in page["items"]]
+    rows = [(j["id"], j["asset_type"] or j["kind"], j["status"], f"{j['progress']} %", cost(j)) for j in page["items"]]
     table(("job", "what", "status", "progress", "cost"), rows)
     OUT.print(f"{len(rows)} of {page['total']}")
 
@@ -151,10 +149,10 @@ def job(
     if as_object:
         sys.stdout.write(as_json(found) + "\n")
         return
-    OUT.print(f"{found['id']}: {found['status']}, {found['progress']} %, {_cost(found)}", markup=False)
+    OUT.print(f"{found['id']}: {found['status']}, {found['progress']} %, {cost(found)}", markup=False)
     if found["error"]:
-        OUT.print(_why(found), markup=False)
-    rows = [(i["number"], i["status"], i["provider"] or "", i["url"] or _item_error(i)) for i in found["items"]]
+        OUT.print(why(found), markup=False)
+    rows = [(i["number"], i["status"], i["provider"] or "", i["url"] or item_error(i)) for i in found["items"]]
     table(("item", "status", "provider", "file"), rows)
 
 
@@ -174,7 +172,7 @@ def redownload(
     as_object: Json = False,
 ) -> None:
     """Fetch what was paid for and never arrived, and save it here; nothing is paid again."""
-    _ready(output)
+    ready(output)
     with connect() as client:
         client.redownload(job_id, item)
         found = client.redownloaded(job_id, timeout=timeout)
@@ -201,33 +199,6 @@ def kits(as_object: Json = False) -> None:
     table(("kit", "name", "version", "colours", "tone"), rows)
 
 
-def _route(providers: list[str], *, fallback: bool) -> dict[str, Any]:
-    if not providers and fallback:
-        return {}
-    return {"route": {"providers": providers, "fallback": fallback}}
-
-
-def _size(size: str | None) -> dict[str, int]:
-    if size is None:
-        return {}
-    width, _, height = size.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise BacklotClientError(f"--size {size} is not like 1024x768")
-    return {"width": int(width), "height": int(height)}
-
-
-def _ready(folder: Path) -> None:
-    """Made and tried before anything is paid for."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise BacklotClientError(
-            f"nothing can be written to {folder}: {error.strerror}; choose another --output"
-        ) from error
-
-
 def _save(client: Client, done: Job, folder: Path) -> list[str]:
     files = []
     for item in done["items"]:
@@ -239,20 +210,6 @@ def _save(client: Client, done: Job, folder: Path) -> list[str]:
             client.download(output["url"], folder / name, sha256=output["sha256"])
             files.append(str(folder / name))
     return files
-
-
-def _why(failed: Mapping[str, Any]) -> str:
-    error = failed["error"] or {}
-    return f"the job is {failed['status']}: {error.get('code', '')} {error.get('message', '')}".rstrip()
-
-
-def _item_error(item: Mapping[str, Any]) -> str:
-    return f"{item['error']['code']}: {item['error']['message']}" if item["error"] else ""
-
-
-def _cost(shown: Mapping[str, Any]) -> str:
-    cost = shown["cost"]
-    return f"{cost['actual']} {cost['currency']}" + ("" if cost["settled"] else " so far")
 
 
 def register(app: typer.Typer) -> None:

@@ -76,6 +76,23 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     OUT.print(shown)
 
 
+def why(job: Mapping[str, Any]) -> str:
+    """Why a job did not complete."""
+    error = job["error"] or {}
+    return f"the job is {job['status']}: {error.get('code', '')} {error.get('message', '')}".rstrip()
+
+
+def item_error(item: Mapping[str, Any]) -> str:
+    """Why an item was not made; empty where nothing went wrong."""
+    return f"{item['error']['code']}: {item['error']['message']}" if item["error"] else ""
+
+
+def cost(job: Mapping[str, Any]) -> str:
+    """What a job has cost."""
+    found = job["cost"]
+    return f"{found['actual']} {found['currency']}" + ("" if found["settled"] else " so far")
+
+
 def _state(job: Mapping[str, Any]) -> str:
     stage = f", {job['stage']}" if job.get("stage") else ""
     return f"{job['status']}{stage}"

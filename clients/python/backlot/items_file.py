@@ -1,0 +1,93 @@
+"""The items of a manifest, read from a file of the user's: YAML, JSON or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from backlot.errors import BacklotClientError
+
+TEXTS = ("group", "name", "prompt", "negative_prompt")
+NUMBERS = ("width", "height", "seed")
+
+
+class WrongItems(BacklotClientError):
+    """A file that does not say what is to be made."""
+
+
+def read_items(path: Path) -> list[dict[str, Any]]:
+    """The items as a manifest takes them: a list, or a list under `items`; of CSV, a row under the names of columns.
+
+    Raises `WrongItems` with the number of the item and what is wrong with it.
+    """
+    reads = _READS.get(path.suffix.lower())
+    if reads is None:
+        raise WrongItems(f"{path} is none of .yaml, .json and .csv")
+    try:
+        told = reads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise WrongItems(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, csv.Error, RecursionError) as error:
+        raise WrongItems(f"{path} cannot be read: {error}") from error
+    # Whatever else stands beside the items would be passed over.
+    items = told["items"] if isinstance(told, dict) and set(told) == {"items"} else told
+    # Without items a manifest makes its own: nobody who gives a file means that.
+    if not isinstance(items, list) or not items:
+        raise WrongItems(f"{path} is no list of items, nor has one under `items` and nothing beside it")
+    try:
+        return [_item(number, item) for number, item in enumerate(items, start=1)]
+    except WrongItems as wrong:
+        raise WrongItems(f"{path}: {wrong}") from wrong
+
+
+def _yaml(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def _csv(text: str) -> list[dict[str, Any]]:
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    columns = next(rows, [])
+    return [_row(number, columns, cells) for number, cells in enumerate((row for row in rows if row), start=1)]
+
+
+_READS: Mapping[str, Callable[[str], Any]] = {".yaml": _yaml, ".yml": _yaml, ".json": json.loads, ".csv": _csv}
+
+
+def _row(number: int, columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
+    if len(cells) > len(columns):
+        raise ValueError(f"item {number} has more cells than there are columns")
+    # A cell that was left empty says nothing, and an item without a prompt is blank.
+    given = {column: cell for column, cell in zip(columns, cells, strict=False) if cell}
+    return {column: _number(cell) if column in NUMBERS else cell for column, cell in given.items()}
+
+
+def _number(cell: str) -> int | str:
+    try:
+        return int(cell)
+    except ValueError:
+        return cell
+
+
+def _item(number: int, item: Any) -> dict[str, Any]:
+    if not isinstance(item, Mapping):
+        raise WrongItems(f"item {number} has no names in it")
+    given = {name: value for name, value in item.items() if value is not None}
+    for name, value in given.items():
+        if name not in {*TEXTS, *NUMBERS}:
+            raise WrongItems(f"item {number}: there is no {name!r}, only {', '.join((*TEXTS, *NUMBERS))}")
+        if name in TEXTS and not isinstance(value, str):
+            raise WrongItems(f"item {number}: {name} is no text: {value!r}; put it in quotes")
+        if name in NUMBERS and type(value) is not int:
+            raise WrongItems(f"item {number}: {name} is no whole number: {value!r}")
+    if "name" not in given:
+        raise WrongItems(f"item {number} has no name")
+    return given
