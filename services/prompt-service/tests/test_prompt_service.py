@@ -4,90 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
-from fastapi import FastAPI
-from pydantic import SecretStr
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chassis.database import make_engine, migrate
-from chassis.http import Context, context_headers
 from chassis.ids import uuid7
-from chassis.outbox import Outbox
 from chassis.testing import event_of
-from prompt_service import http
-from prompt_service.events import Prompts
-from prompt_service.kits import BrandKitBody
 from prompt_service.preparing import Looks, prepare
 from prompt_service.store.looks import BRAND_KITS
-from prompt_service.templates import load_templates
 from schemas.cloudevents import CloudEvent
 from schemas.events import JobCancelRequested, JobRequested, PromptsPrepared, PromptsRejected
-from schemas.parts import AssetType, JobSpec, Kind, VersionRef
+from schemas.parts import AssetType, Kind, VersionRef
+from tests.prompt_harness import KIT, TEMPLATES, TENANT, Service, requested, service_on
 
 pytestmark = pytest.mark.integration
-
-TENANT, USER = uuid7(), uuid7()
-SECRET = SecretStr("a secret of the tests")
-TEMPLATES = load_templates()
-KIT = BrandKitBody(name="Neon Drift", primary_colors=["#7C3AED"], tone="bold")
-
-
-@dataclass
-class Service:
-    """prompt-service without Kafka: its handlers, its database, its internal API."""
-
-    engine: AsyncEngine
-    prompts: Prompts
-    app: FastAPI
-
-    async def hear(self, *events: CloudEvent[Any]) -> None:
-        async with self.engine.begin() as conn:
-            for model, handler in self.prompts.subscription().handlers.items():
-                chosen = [event for event in events if isinstance(event.data, model)]
-                if chosen:
-                    await handler(conn, chosen)
-
-    async def said(self) -> list[PromptsPrepared | PromptsRejected]:
-        async with self.engine.connect() as conn:
-            rows = await conn.execute(text("SELECT value, headers FROM outbox ORDER BY n"))
-            return [
-                (PromptsPrepared if "prompts.prepared" in str(row.headers) else PromptsRejected).model_validate_json(
-                    row.value
-                )
-                for row in rows
-            ]
-
-    async def make_kit(self, tenant: UUID = TENANT) -> VersionRef:
-        kit_id = uuid7()
-        async with self.engine.begin() as conn:
-            await BRAND_KITS.add(conn, tenant, kit_id, KIT)
-        return VersionRef(id=kit_id, version=1)
-
-    def client(self, tenant: UUID = TENANT) -> httpx.AsyncClient:
-        headers = context_headers(SECRET, Context(tenant, USER, frozenset({"prompts:write"})))
-        return httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://prompts", headers=headers)
 
 
 @pytest.fixture
 async def service(database_url: str) -> AsyncIterator[Service]:
-    await migrate(database_url, "prompt_service")
-    engine = make_engine(database_url, name="prompt-service")
-    prompts = Prompts(engine, Outbox("/services/prompt-service"), TEMPLATES, kit_wait_seconds=30)
-    yield Service(engine, prompts, http.make(engine, TEMPLATES, secret=SECRET))
-    await engine.dispose()
-
-
-def requested(kit: VersionRef | None = None, **spec: Any) -> CloudEvent[JobRequested]:
-    job_id = uuid7()
-    defaults: dict[str, Any] = {"kind": Kind.IMAGE, "prompt": "a dragon"}
-    data = JobRequested(job_id=job_id, user_id=USER, request=JobSpec(**{**defaults, **spec}), brand_kit=kit)
-    return event_of(data, subject=job_id, tenant_id=TENANT)
+    async with service_on(database_url) as running:
+        yield running
 
 
 def cancel_of(event: CloudEvent[JobRequested], reason: Any = "user") -> CloudEvent[JobCancelRequested]:
