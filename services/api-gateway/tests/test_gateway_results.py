@@ -231,15 +231,16 @@ async def test_a_present_picture_that_was_deleted_since_has_no_address(gateway: 
     assert (gone["url"], gone["thumbnail_url"]) == (None, None)
 
 
-async def test_nobody_gets_the_address_of_a_colleagues_picture_by_skipping_it(gateway: Gateway) -> None:
-    asset_id = uuid7()
+async def test_nobody_gets_the_address_of_a_colleagues_private_picture_by_skipping_it(gateway: Gateway) -> None:
+    asset_id, public = uuid7(), uuid7()
     colleague = someone(tenant_id=gateway.who.tenant_id)
-    first = await heard_manifest(gateway, *made(ANY, 1, asset_id=asset_id), blank=(2, 3))
+    pictures = [*made(ANY, 1, asset_id=asset_id), *made(ANY, 2, asset_id=public, public=True)]
+    first = await heard_manifest(gateway, *pictures, blank=(3,))
     mine = gateway.client
     gateway.client = await gateway.client_of(colleague)
-    second = await heard_manifest(gateway, skipped(ANY, 1, asset_id), blank=(2, 3))
+    second = await heard_manifest(gateway, skipped(ANY, 1, asset_id), skipped(ANY, 2, public), blank=(3,))
 
-    his = (await gateway.job(second))["items"][0]
+    his, everybodys, _ = (await gateway.job(second))["items"]
 
     assert first != second
     assert (his["status"], his["asset_id"], his["url"], his["thumbnail_url"]) == (
@@ -248,6 +249,7 @@ async def test_nobody_gets_the_address_of_a_colleagues_picture_by_skipping_it(ga
         None,
         None,
     )
+    assert everybodys["url"] == f"{ASSETS}/asset/{public}?v=1"
     everything = await gateway.client_of(someone("tenant:read", "jobs:read", tenant_id=gateway.who.tenant_id))
     seen = (await everything.get(f"/api/v1/jobs/{second}")).json()["items"][0]
     assert "sig=" in seen["url"]

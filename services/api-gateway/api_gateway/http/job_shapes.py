@@ -74,7 +74,7 @@ class Item(Shape):
     """`outputs` of a failed or cancelled item are what a redownload brought: its status stays.
 
     A skipped item shows the asset that was there, of another job: `url` is null where that was deleted since, or is a
-    colleague's whose assets the asker may not see.
+    colleague's private one that the asker may not see.
     """
 
     number: int

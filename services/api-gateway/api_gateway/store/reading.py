@@ -37,7 +37,10 @@ _JOBS = text(_SELECT_JOB + "id = ANY(:ids) AND " + _VISIBLE)
 _VERSIONS = text("SELECT id, version FROM job WHERE id = ANY(:ids)")
 _ASSETS = text(_SELECT_ASSET + "job_id = :job_id AND " + _OF_TENANT + " ORDER BY place")
 _ASSET = text(_SELECT_ASSET + "id = :id AND " + _VISIBLE)
-_PRESENT = text(_SELECT_ASSET + "id = ANY(:ids) AND " + _VISIBLE)
+_PRESENT = text(
+    _SELECT_ASSET + "id = ANY(:ids) AND " + _OF_TENANT + " AND "
+    "(CAST(:user_id AS uuid) IS NULL OR user_id = :user_id OR is_public)"
+)
 
 _PAGE = (
     "SELECT total.n, page.* FROM ({total}) AS total(n) LEFT JOIN LATERAL ({jobs}) AS page ON true ORDER BY page.id DESC"
