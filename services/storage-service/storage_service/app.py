@@ -19,11 +19,13 @@ from storage_service.addresses import Addresses
 from storage_service.events import Ears
 from storage_service.http.content import content_routes
 from storage_service.http.internal import Shown, internal_routes
+from storage_service.http.names import name_routes
 from storage_service.http.provenance import provenance_routes
 from storage_service.http.public import Door, serve_assets
 from storage_service.http.uploads import PATH as UPLOADS_PATH
 from storage_service.http.uploads import upload_routes
 from storage_service.integrity import Inspector
+from storage_service.presence import Presence
 from storage_service.promotion import Pace, Promoter
 from storage_service.settings import Settings
 from storage_service.store.catalog import Catalog
@@ -72,6 +74,7 @@ def build(settings: Settings) -> Service:
     internal = make_app(title="storage-service, internal", public=False, larger_bodies={UPLOADS_PATH: most_bytes})
     internal.include_router(internal_routes(catalog, shown, settings.secret))
     internal.include_router(provenance_routes(catalog, settings.secret))
+    internal.include_router(name_routes(Presence(catalog, inspector), settings.secret))
     internal.include_router(content_routes(catalog, inspector, settings.secret))
     internal.include_router(upload_routes(uploader, shown, settings.secret))
     public = make_app(title="Backlot assets", public=True)

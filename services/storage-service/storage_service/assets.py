@@ -50,6 +50,17 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """The newest version behind a logical name, and which bytes it should have. `size` is in bytes."""
+
+    path: str
+    id: UUID
+    sha256: str
+    size: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Thumbnail:
     """The small picture that is stored with an asset."""
 

@@ -56,7 +56,16 @@ _OTHER_NAMES = {
     "audio/x-flac": "audio/flac",
     "audio/x-m4a": "audio/mp4",
 }
-EXTENSIONS = frozenset(kind.extension for kind in _TYPES.values()) | {".jpeg", ".tiff"}
+_OF_EXTENSIONS = {kind.extension: kind.mime for kind in _TYPES.values()} | {
+    ".jpeg": "image/jpeg",
+    ".tiff": "image/tiff",
+}
+EXTENSIONS = frozenset(_OF_EXTENSIONS)
+
+
+def type_of_extension(extension: str) -> str:
+    """The media type of files whose names end in `extension`, which begins with a dot; capitals do not matter."""
+    return _OF_EXTENSIONS.get(extension.lower(), OCTETS)
 
 
 def content_type(mime: str) -> ContentType:

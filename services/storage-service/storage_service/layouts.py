@@ -12,13 +12,14 @@ import unicodedata
 from dataclasses import dataclass
 from uuid import UUID
 
-from storage_service.content_types import EXTENSIONS, content_type
+from storage_service.content_types import EXTENSIONS, content_type, type_of_extension
 
 LONGEST_NAME = 255
 CUT_TO = 200
 LONGEST_PATH_BYTES = 1024
 MOST_FOLDERS = 12
 
+_NO_JOB = UUID(int=0)
 _PLAIN = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9_-])?")
 _SPACES = re.compile(r"\s+")
 _SPECIALS = re.compile(r"[^\w.-]")
@@ -50,6 +51,12 @@ def logical_path(place: Placement) -> str:
     if not folders and not place.chosen:
         folders = [safe_name(place.run or str(place.job_id)), safe_name(place.artifact_type)]
     return _fitting([str(place.tenant_id), *folders[:MOST_FOLDERS], file_name(name, place)])
+
+
+def path_of_name(tenant_id: UUID, name: str) -> str:
+    """The path that the primary output of this logical name is given; its type is the one its extension stands for."""
+    mime = type_of_extension(_split(name)[1])
+    return logical_path(Placement(tenant_id, _NO_JOB, None, "", name, mime, "primary", 0, chosen=True))
 
 
 def file_name(name: str, place: Placement) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,8 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage_service.assets import Asset, Placed, Served, Thumbnail
+from storage_service.assets import Asset, Named, Placed, Served, Thumbnail
+from storage_service.ownership import Viewer
 
 _INSERT = text("""
     INSERT INTO assets (id, tenant_id, user_id, job_id, item, attempt, output, role, kind, asset_type, path, version,
@@ -71,6 +72,14 @@ _FILTER = """
 _PAGE = text(f"SELECT {_COLUMNS} {_FILTER} ORDER BY id DESC LIMIT :limit OFFSET :offset")
 _COUNT = text(f"SELECT count(*) {_FILTER}")
 
+# The newest of those that the viewer may look at: another user's private version behind the same name hides nothing.
+_NAMED = text("""
+    SELECT DISTINCT ON (path) path, id, sha256, size, version FROM assets
+    WHERE tenant_id = :tenant_id AND path = ANY(CAST(:paths AS text[])) AND deleted_at IS NULL AND role = 'primary'
+      AND (is_public OR user_id = :user_id OR :sees_all)
+    ORDER BY path, version DESC
+""")
+
 _SHOW = text("UPDATE assets SET is_public = :is_public, revision = revision + 1 WHERE id = :id")
 _DELETE = text("UPDATE assets SET deleted_at = now(), revision = revision + 1 WHERE id = :id")
 
@@ -124,6 +133,13 @@ async def page(conn: AsyncConnection, wanted: Filter, *, limit: int, offset: int
     rows = await conn.execute(_PAGE, {**values, "limit": limit, "offset": offset})
     found = [_asset(row) for row in rows]
     return found, int((await conn.execute(_COUNT, values)).scalar_one())
+
+
+async def named(conn: AsyncConnection, viewer: Viewer, paths: Collection[str]) -> list[Named]:
+    """What is behind each of these logical names, as far as `viewer` may see it; an asset that is public is for all."""
+    values = {"tenant_id": viewer.tenant_id, "user_id": viewer.user_id, "sees_all": viewer.sees_all}
+    rows = await conn.execute(_NAMED, {**values, "paths": list(paths)})
+    return [Named(**row._mapping) for row in rows]
 
 
 async def show(conn: AsyncConnection, asset_id: UUID, *, is_public: bool) -> None:

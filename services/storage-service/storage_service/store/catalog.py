@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from chassis.outbox import Draft, Outbox
 from schemas.event import Event
 from storage_service.addresses import Addresses
 from storage_service.announcements import deleted, visibility_changed
-from storage_service.assets import Asset, Served
+from storage_service.assets import Asset, Named, Served
 from storage_service.ownership import Viewer, changed_by, seen_by
 from storage_service.store import aliases, assets, blobs
 from storage_service.store.assets import Filter
@@ -40,6 +41,13 @@ class Catalog:
         """Assets newest first, and how many there are."""
         async with tenant_transaction(self._engine, wanted.tenant_id) as conn:
             return await assets.page(conn, wanted, limit=limit, offset=offset)
+
+    async def named(self, viewer: Viewer, paths: Collection[str]) -> list[Named]:
+        """The newest asset behind each of these logical names that `viewer` may see. Names of which there is none are
+        left out.
+        """
+        async with tenant_transaction(self._engine, viewer.tenant_id) as conn:
+            return await assets.named(conn, viewer, paths)
 
     async def show(self, viewer: Viewer, asset_id: UUID, *, is_public: bool) -> Asset:
         """Make an asset public or private with its thumbnail, and say so; what it is already is not said again."""
