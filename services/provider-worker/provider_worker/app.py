@@ -39,6 +39,8 @@ from provider_worker.engine.gate import StoreGate
 from provider_worker.engine.health import Health
 from provider_worker.engine.inputs import Inputs, content_of
 from provider_worker.engine.leases import Leases
+from provider_worker.engine.plannings import Plannings
+from provider_worker.engine.presence import present_in
 from provider_worker.engine.production import CallbackUrl, Production
 from provider_worker.engine.redownloads import Redownloads
 from provider_worker.engine.upkeep import Upkeep
@@ -50,6 +52,7 @@ from provider_worker.routing import RouteTable, pool_of
 from provider_worker.settings import OperatorSettings, Settings
 from provider_worker.store.callbacks import CallbackDatabase
 from provider_worker.store.database import TaskDatabase
+from provider_worker.store.plannings import PlanningDatabase
 from provider_worker.store.redownloads import RedownloadDatabase
 from provider_worker.tasks import Pool
 from schemas.parts import Kind
@@ -63,6 +66,7 @@ BREAKERS_EVERY_S = 1.0
 CALLBACKS_EVERY_S = 0.5
 BILLS_EVERY_S = 5.0
 REDOWNLOADS_EVERY_S = 1.0
+PLANNINGS_EVERY_S = 0.5
 COUNT_EVERY_S = 10.0
 QUOTES_EVERY_S = 10.0
 FORGOTTEN_EVERY_S = 30.0
@@ -159,6 +163,9 @@ def build(settings: Settings) -> Service:
     callbacks = Callbacks(CallbackDatabase(engine), providers, claimer.ready, asyncio.Event())
     redownloads = Redownloads(RedownloadDatabase(engine, outbox), production, finisher, asyncio.Event())
     planner = Planner(table, production.price, uuid7, health.is_closed)
+    waiting = PlanningDatabase(engine, outbox, table.price_version)
+    plannings = Plannings(waiting, planner, present_in(storage), asyncio.Event())
+    hears = Hears(outbox, planner, plannings.wake.set)
     internal = make_app(title="provider-worker, internal", public=False)
     internal.include_router(internal_routes(_facts(routes, table, providers, health.why_closed), settings.secret))
     return Service(
@@ -168,7 +175,7 @@ def build(settings: Settings) -> Service:
         engine=engine,
         outbox=outbox,
         internal=internal,
-        subscriptions=subscriptions(Hears(outbox, planner), claimer.ready, callbacks.wake.set, redownloads.wake.set),
+        subscriptions=subscriptions(hears, claimer.ready, callbacks.wake.set, redownloads.wake.set),
         topics=[GENERATIONS],
         loops=[
             Loop("claim", lambda: claimer.step(tools), idle=1.0, wake=claimer.wake),
@@ -179,6 +186,7 @@ def build(settings: Settings) -> Service:
             Loop("callbacks-sweep", callbacks.sweep, idle=SWEEP_EVERY_S),
             Loop("bills", bills.step, idle=BILLS_EVERY_S),
             Loop("redownloads", redownloads.step, idle=REDOWNLOADS_EVERY_S, wake=redownloads.wake),
+            Loop("plannings", plannings.step, idle=PLANNINGS_EVERY_S, wake=plannings.wake),
             Loop("open-bills", bills.count, idle=COUNT_EVERY_S),
             Loop("quotes", upkeep.ask_again, idle=QUOTES_EVERY_S),
             Loop("forgotten-turns", upkeep.announce_forgotten, idle=FORGOTTEN_EVERY_S),

@@ -2,12 +2,15 @@
 
 | Hears | From | Changes | Says |
 |---|---|---|---|
-| PromptsPrepared | prompt-service | one task per item | GenerationQuoted; of attempt 0 GenerationFailed, -Cancelled |
+| PromptsPrepared | prompt-service | one task per item; or it waits | GenerationQuoted; GenerationFailed, -Cancelled |
 | JobCancelRequested | api-gateway | ends what has not started, flags what has | GenerationCancelled |
 | CostReserved | cost-ledger | tasks become ready | |
 | BudgetRefused | cost-ledger | tasks end | GenerationFailed |
 | JobRedownloadRequested | api-gateway | is kept; the engine fetches what was paid for | |
 | ProviderCallbackReceived | api-gateway | is kept; the engine checks and applies it | |
+
+What is failed or cancelled here has attempt 0. A job that resumes waits until the engine knows what of it is there:
+then that says all this, and GenerationSkipped.
 
 The engine says GenerationStarted, GenerationCompleted, GenerationFailed, GenerationQuoted of further attempts,
 GenerationCancelled and GenerationSettled.
@@ -23,12 +26,13 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.consumer import Subscription
+from chassis.database import after_commit
 from chassis.outbox import Draft, Outbox
 from chassis.telemetry import bind_event
 from provider_worker import says
 from provider_worker.money import spelled
-from provider_worker.planning import Plan, Planner
-from provider_worker.store import callbacks, intake, redownloads
+from provider_worker.planning import Plan, Planner, names_of
+from provider_worker.store import callbacks, intake, plannings, redownloads
 from provider_worker.tasks import CancelReason
 from schemas.cloudevents import CloudEvent
 from schemas.event import Event
@@ -46,10 +50,11 @@ from schemas.topics import COSTS, JOBS, PROMPTS, PROVIDER_CALLBACKS
 
 @dataclass(frozen=True, slots=True)
 class Hears:
-    """Handlers of one process; each runs in the transaction of its batch."""
+    """Handlers of one process; each runs in the transaction of its batch. `resumed`: jobs wait to be planned."""
 
     outbox: Outbox
     planner: Planner
+    resumed: Callable[[], None]
 
     async def prompts_prepared(self, conn: AsyncConnection, events: Sequence[CloudEvent[PromptsPrepared]]) -> None:
         await self._open(conn, events, self._plan)
@@ -114,19 +119,24 @@ class Hears:
         poisoned = cast("CloudEvent[PromptsPrepared]", event)
         await self._open(conn, [poisoned], lambda job, _: self.planner.refuse(job.data, job.tenant_id, message))
 
-    def _plan(self, event: CloudEvent[PromptsPrepared], reason: CancelReason | None) -> Plan:
+    def _plan(self, event: CloudEvent[PromptsPrepared], reason: CancelReason | None) -> Plan | None:
+        """None: it has to be asked first what is there."""
+        if event.data.resume and reason is None and names_of(event.data):
+            return None
         return self.planner.plan(event.data, event.tenant_id, reason)
 
     async def _open(
         self,
         conn: AsyncConnection,
         events: Sequence[CloudEvent[PromptsPrepared]],
-        plan: Callable[[CloudEvent[PromptsPrepared], CancelReason | None], Plan],
+        plan: Callable[[CloudEvent[PromptsPrepared], CancelReason | None], Plan | None],
     ) -> None:
         """Takes in new jobs and says what is planned; a job that is known already changes nothing."""
         new = await intake.open_jobs(conn, events)
         first = {event.data.job_id: event for event in reversed(events)}
-        plans = [(event, plan(event, new[job])) for job, event in first.items() if job in new]
+        opened = [(event, plan(event, new[job])) for job, event in first.items() if job in new]
+        plans = [(event, made) for event, made in opened if made is not None]
+        await self._wait(conn, [event for event, made in opened if made is None])
         await intake.add_tasks(
             conn, [task for _, made in plans for task in made.tasks], self.planner.table.price_version
         )
@@ -138,6 +148,11 @@ class Hears:
                 for said in made.events
             ],
         )
+
+    async def _wait(self, conn: AsyncConnection, events: Sequence[CloudEvent[PromptsPrepared]]) -> None:
+        if events:
+            await plannings.keep(conn, events)
+            after_commit(conn, self.resumed)
 
 
 def _tasks_of(events: Sequence[CloudEvent[CostReserved | BudgetRefused]]) -> list[tuple[UUID, int, int]]:

@@ -44,6 +44,18 @@ REDOWNLOADS = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+RESUMED = Counter(
+    "backlot_worker_resumed_total",
+    "Jobs of which it was asked what is there, by what became of them: planned, cancelled, refused",
+    ["outcome"],
+    registry=REGISTRY,
+)
+SKIPPED = Counter("backlot_worker_skipped_total", "Items that were there already and are not made", registry=REGISTRY)
+PRESENCE_UNANSWERED = Counter(
+    "backlot_worker_presence_unanswered_total",
+    "Questions what is there that storage-service did not answer; they are asked again",
+    registry=REGISTRY,
+)
 SWEPT = Counter("backlot_worker_staged_swept_total", "Staged objects deleted after their time", registry=REGISTRY)
 OPEN_BILLS = Gauge(
     "backlot_worker_open_bills",
@@ -72,7 +84,7 @@ CALLBACKS_SWEPT = Counter(
 )
 UNFORESEEN = Counter(
     "backlot_worker_unforeseen_errors_total",
-    "Looks at a bill, redownload or callback that an error nobody foresaw broke off; they are made again",
+    "Looks at a bill, redownload, callback or planning that an error nobody foresaw broke off; they are made again",
     ["of"],
     registry=REGISTRY,
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from uuid import UUID
 
 from provider_worker import says
@@ -12,6 +13,27 @@ from provider_worker.tasks import CancelReason, NewTask, State
 from schemas.event import Event
 from schemas.events import PromptsPrepared
 from schemas.parts import ErrorCode, PreparedItem
+
+NOTHING_PRESENT: Mapping[str, UUID] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """A job that waits for its plan, until it is known what of it is there.
+
+    `epoch` is the fencing token of its lease and counts how often it was taken, `failures` the errors nobody foresaw.
+    """
+
+    prepared: PromptsPrepared
+    tenant_id: UUID
+    traceparent: str | None
+    epoch: int
+    failures: int
+    cancelled: CancelReason | None
+
+    @property
+    def job_id(self) -> UUID:
+        return self.prepared.job_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +53,31 @@ class Planner:
     new_id: Callable[[], UUID]
     is_closed: IsClosed = lambda provider: False
 
-    def plan(self, prepared: PromptsPrepared, tenant_id: UUID, cancelled: CancelReason | None) -> Plan:
-        """A stopped job's items are cancelled without a quote; the others get their first usable route's price."""
+    def plan(
+        self,
+        prepared: PromptsPrepared,
+        tenant_id: UUID,
+        cancelled: CancelReason | None,
+        present: Mapping[str, UUID] = NOTHING_PRESENT,
+    ) -> Plan:
+        """A stopped job's items are cancelled without a quote; the others get their first usable route's price.
+
+        `present` are the assets behind logical names; their items are skipped, without a task (R89).
+        """
         if cancelled is not None:
             return self._cancelled(prepared, tenant_id, cancelled)
-        tasks, quote, refusals = [], [], []
+        tasks, quote, refusals, skips = [], [], [], []
         for item in _wanted(prepared):
+            if item.logical_name in present:
+                skips.append(says.skipped(prepared.job_id, item.number, present[item.logical_name]))
+                continue
             offers, reason = offers_for(self.table, item, prepared.route, self.price, self.is_closed)
             tasks.append(self._task(prepared.job_id, tenant_id, item, offers[0] if offers else None, State.FAILED))
             if offers:
                 quote.append((item.number, offers[0]))
             else:
                 refusals.append(says.never_started(prepared.job_id, item.number, 0, ErrorCode.INVALID_REQUEST, reason))
-        return Plan(tuple(tasks), (*self._quote(prepared, quote), *refusals))
+        return Plan(tuple(tasks), (*skips, *self._quote(prepared, quote), *refusals))
 
     def refuse(self, prepared: PromptsPrepared, tenant_id: UUID, message: str) -> Plan:
         """Ends every item of a job whose prompts cannot be handled, so that nobody waits for them."""
@@ -86,6 +120,11 @@ class Planner:
                 price_version=self.table.price_version,
                 max_cost_micros=prepared.max_cost_micros,
             )
+
+
+def names_of(prepared: PromptsPrepared) -> list[str]:
+    """The logical names under which something may be there already, each once."""
+    return list(dict.fromkeys(item.logical_name for item in _wanted(prepared)))
 
 
 def _wanted(prepared: PromptsPrepared) -> Iterator[PreparedItem]:

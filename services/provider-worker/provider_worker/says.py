@@ -14,6 +14,7 @@ from schemas.events import (
     GenerationProgressed,
     GenerationQuoted,
     GenerationSettled,
+    GenerationSkipped,
     GenerationStarted,
 )
 from schemas.parts import Billing, ErrorCode, Fit, Lineage, Output, QuotedItem, Stage
@@ -106,6 +107,11 @@ def failed(task: Task, failure: Failure, *, final: bool) -> GenerationFailed:
         provider=task.offer.provider,
         model=task.offer.model,
     )
+
+
+def skipped(job_id: UUID, item: int, asset_id: UUID) -> GenerationSkipped:
+    """An item that is there already."""
+    return GenerationSkipped(job_id=job_id, item=item, asset_id=asset_id)
 
 
 def never_started(job_id: UUID, item: int, attempt: int, code: ErrorCode, message: str) -> GenerationFailed:

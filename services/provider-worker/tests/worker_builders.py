@@ -45,12 +45,15 @@ from provider_worker.engine.gate import StoreGate
 from provider_worker.engine.health import Health
 from provider_worker.engine.inputs import Held, nothing_held
 from provider_worker.engine.leases import Leases
+from provider_worker.engine.plannings import Plannings
+from provider_worker.engine.presence import Present
 from provider_worker.engine.production import CallbackUrl, Production
 from provider_worker.engine.upkeep import Upkeep
 from provider_worker.events import Hears
 from provider_worker.planning import Planner
 from provider_worker.routing import KindRoute, RetryPolicy, RouteTable, Use
 from provider_worker.store.database import TaskDatabase
+from provider_worker.store.plannings import PlanningDatabase
 from schemas.cloudevents import CloudEvent, decode
 from schemas.event import Event
 from schemas.events import (
@@ -64,6 +67,7 @@ from schemas.events import (
 )
 from schemas.parts import AssetContext, ErrorCode, Kind, PreparedItem, Route
 from tests.worker_believing import Believing
+from tests.worker_names import Names
 
 TENANT, USER = uuid7(), uuid7()
 PRICE = 40_000
@@ -218,6 +222,7 @@ class Worker:
     bills: Bills
     health: Health
     finisher: Believing
+    plannings: Plannings
 
     async def hear(self, *events: CloudEvent[Any]) -> None:
         """Handles events as a batch of one type, in one transaction."""
@@ -251,6 +256,11 @@ class Worker:
             await self.hear(*answers)
         return len(answers)
 
+    async def plan(self) -> None:
+        """Plans every job that is due to be planned."""
+        while await self.plannings.step():
+            pass
+
     async def work(self) -> None:
         """Claims and works until nothing is ready or under way."""
         while True:
@@ -283,6 +293,7 @@ def worker(
     callback_url: CallbackUrl = lambda task: None,
     keys: Sequence[str] = (),
     inputs: Held = nothing_held,
+    present: Present | None = None,
 ) -> Worker:
     by_name: dict[str, ProviderAdapter] = {painter.name: painter for painter in painters or (Painter(),)}
     routes = routes or table(*(Use(name, "paint-1") for name in by_name))
@@ -312,9 +323,12 @@ def worker(
     finisher = Believing()
     finisher.objects = objects
     endings = Endings(routes, production.price, production.resendable, uuid7, Random(7), health.is_closed)
+    planner = Planner(routes, production.price, uuid7, health.is_closed)
+    waiting = PlanningDatabase(engine, outbox, routes.price_version)
+    plannings = Plannings(waiting, planner, present or Names(), asyncio.Event())
     return Worker(
         engine=engine,
-        hears=Hears(outbox, Planner(routes, production.price, uuid7, health.is_closed)),
+        hears=Hears(outbox, planner, plannings.wake.set),
         store=store,
         claimer=claimer,
         tools=Tools(store, production, finisher, endings, health, claimer.freed),
@@ -323,6 +337,7 @@ def worker(
         bills=Bills(store, production, finisher, grace_s=0.0),
         health=health,
         finisher=finisher,
+        plannings=plannings,
     )
 
 

@@ -1,7 +1,8 @@
 """A worker in a process of its own, to be killed.
 
-It has the real sandbox, or a provider of the route file as the environment leads to it, and no Kafka: it answers its
-own quotes as the ledger would, and ends when every item has. Processes are forked from one that has everything
+It has the real sandbox, or a provider of the route file as the environment leads to it, and no Kafka: it plans what
+waits, if the environment leads to a storage-service, answers its own quotes as the ledger would, and ends when every
+item has. Processes are forked from one that has everything
 imported, which they leave as soon as they begin.
 """
 
@@ -17,10 +18,12 @@ from pathlib import Path
 
 from chassis import crash
 from chassis.database import make_engine
+from chassis.internal_client import InternalClient
 from objects import FolderStore
 from provider_worker.adapters.interface import ProviderAdapter
 from provider_worker.adapters.registry import maker_of
 from provider_worker.adapters.sandbox import SandboxProvider, SandboxSettings
+from provider_worker.engine.presence import present_in
 from provider_worker.route_file import read_routes
 from provider_worker.routing import RetryPolicy, RouteTable, Use
 from tests.worker_builders import table, unfinished, worker
@@ -46,13 +49,16 @@ async def main(dsn: str, objects: str, sandbox: str, name: str = "") -> None:
     else:
         provider = SandboxProvider(SandboxSettings(Path(sandbox), instant=True))
         routes = table(Use("sandbox", "sandbox-1"))
-    here = worker(engine, store, provider, routes=routes, lease_s=1.0)
+    storage = InternalClient("storage-service", os.environ.get("STORAGE_SERVICE_URL", ""), "a secret of the tests")
+    here = worker(engine, store, provider, routes=routes, lease_s=1.0, present=present_in(storage))
+    await here.plan()
     await here.reserve()
     while await unfinished(engine):
         await here.upkeep.revive()
         await here.work()
         await asyncio.sleep(0.05)
     await provider.close()
+    await storage.stop()
     await store.close()
     await engine.dispose()
 

@@ -69,7 +69,10 @@ _STOP_JOBS = text("""
     RETURNING job_id, cancel_reason, prepared_at IS NOT NULL AS prepared
 """)
 
+# What waits to be planned is looked at now, whoever holds it.
 _LIVE_TASKS = text("""
+    WITH hurried AS (
+        UPDATE plannings SET next_at = now() WHERE job_id = ANY(CAST(:jobs AS uuid[])))
     SELECT id, job_id, item, tenant_id, attempt, attempt_id, state FROM tasks
     WHERE job_id = ANY(CAST(:jobs AS uuid[])) AND state NOT IN ('completed', 'failed', 'cancelled')
     ORDER BY id FOR UPDATE
@@ -165,7 +168,8 @@ async def refuse(conn: AsyncConnection, refused: Sequence[tuple[UUID, int, int]]
 async def stop_jobs(conn: AsyncConnection, stops: Sequence[tuple[UUID, UUID, CancelReason]]) -> list[Stopped]:
     """Stops (job, tenant, reason): ends what has not started, flags what has, remembers jobs not known yet.
 
-    What a provider is at work on is looked at once more at once, so that it can be asked to stop.
+    What a provider is at work on is looked at once more at once, so that it can be asked to stop; a job that waits to
+    be planned is taken at once, and ends there.
     """
     first = {job: (job, tenant, reason) for job, tenant, reason in reversed(stops)}
     rows = sorted(first.values(), key=itemgetter(0))
