@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from prompt_service.capsules import StyleCapsule, styled, without
+from prompt_service.composing.composition import Composition
 from prompt_service.kits import BrandKit
-from prompt_service.rendering import NotFilled, Rendered, render
+from prompt_service.manifests import LONGEST_TEXT, BadManifest, Plan, path_of, plan_of
+from prompt_service.rendering import Branded, NotFilled, Rendered, branded
+from prompt_service.sanitizing import clean
 from prompt_service.templates import Template, TemplateNotFound, Templates, find_template
 from schemas.jobs import JobRequested
-from schemas.parts import ASSET_SIZES, MAX_PROMPT_BYTES, AssetContext, ErrorCode, JobSpec, Kind, PreparedItem
+from schemas.parts import (
+    ASSET_SIZES,
+    MAX_PROMPT_BYTES,
+    AssetContext,
+    ErrorCode,
+    JobSpec,
+    Kind,
+    ManifestSpec,
+    PreparedItem,
+)
 from schemas.prompts import PromptsPrepared, PromptsRejected
 
 DEFAULT_SIZES = {
@@ -24,6 +37,9 @@ DEFAULT_SIZES = {
 """Width and height in pixels where a job names none. Kinds that are not here have no pixels."""
 EXTENSIONS = {"jpeg": "jpg"}
 """Where a file's name ends otherwise than its format is called."""
+MANIFEST_TEMPLATE = "manifest"
+NO_PROMPT = Rendered(prompt="", headline=None, palette=(), warnings=("there is no prompt",), blank=True)
+"""Of an item that nobody said anything for: nothing is filled, nothing is made."""
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 
 
@@ -35,28 +51,38 @@ class Looks:
     capsule: StyleCapsule | None = None
 
 
-def prepare(requested: JobRequested, looks: Looks, templates: Templates) -> PromptsPrepared | PromptsRejected:
-    """The prompts of a job, or why there are none. `looks` is all that the job pinned, which the caller has found."""
-    spec, kit = requested.request, looks.kit
+def prepare(
+    requested: JobRequested, looks: Looks, templates: Templates, composition: Composition | None = None
+) -> PromptsPrepared | PromptsRejected:
+    """The prompts of a job, or why there are none. `looks` is all that the job pinned, which the caller has found.
+
+    `composition` is what a manifest without items shows; without it, what the rules make of its story.
+    """
+    spec = requested.request
     try:
         template = find_template(templates, spec.template or default_template(spec), spec.template_version)
         if template.kind != spec.kind:
             message = f"template {template.name} {template.version} makes {template.kind}, the job asks for {spec.kind}"
             return rejected(requested.job_id, ErrorCode.INVALID_REQUEST, message)
-        rendered = render(template, spec.prompt, kit.body if kit else None, spec.variables, _asked(spec))
-        rendered = styled(rendered, looks.capsule)
-    except (TemplateNotFound, NotFilled) as error:
+        in_template = branded(template, looks.kit.body if looks.kit else None)
+        filling = _Filling(spec, template, in_template, looks.capsule, _asked(spec))
+        if spec.manifest is None:
+            items, warnings = _items(requested.job_id, filling)
+        else:
+            items, warnings = _items_of_manifest(spec.manifest, plan_of(spec.manifest, composition), filling)
+    except (TemplateNotFound, NotFilled, BadManifest) as error:
         return rejected(requested.job_id, ErrorCode.INVALID_REQUEST, str(error))
-    if len(rendered.prompt.encode()) * spec.count > MAX_PROMPT_BYTES:
+    if _prompt_bytes(items) > MAX_PROMPT_BYTES:
         message = f"the job's prompts are more than {MAX_PROMPT_BYTES // 1024} KiB"
         return rejected(requested.job_id, ErrorCode.INVALID_REQUEST, message)
     return PromptsPrepared(
         job_id=requested.job_id,
-        items=_items(requested.job_id, spec, template, rendered, without(spec.negative_prompt, looks.capsule)),
+        items=items,
         route=spec.route,
         max_cost_micros=requested.max_cost_micros,
         asset_context=_asset_context(requested),
-        warnings=list(rendered.warnings),
+        resume=spec.manifest is not None and spec.manifest.resume,
+        warnings=warnings,
     )
 
 
@@ -66,47 +92,106 @@ def rejected(job_id: UUID, code: ErrorCode, message: str) -> PromptsRejected:
 
 
 def default_template(spec: JobSpec) -> str:
-    """The template of a job that names none: its asset type's, else its kind's."""
+    """The template of a job that names none: the manifests', else its asset type's, else its kind's."""
+    if spec.manifest is not None:
+        return MANIFEST_TEMPLATE
     return spec.asset_type.value if spec.asset_type else spec.kind.value
 
 
-def _items(
-    job_id: UUID, spec: JobSpec, template: Template, rendered: Rendered, negative_prompt: str | None
-) -> list[PreparedItem]:
-    width, height = _size(spec)
-    prompt_sha256 = hashlib.sha256(rendered.prompt.encode()).hexdigest()
-    return [
-        PreparedItem(
-            number=number,
-            logical_name=_logical_name(job_id, spec, number),
-            prompt=rendered.prompt,
-            negative_prompt=negative_prompt,
-            kind=spec.kind,
-            width=width,
-            height=height,
-            format=spec.format,
-            seed=None if spec.seed is None else spec.seed + number - 1,
-            fit=spec.fit,
-            focus=spec.focus,
-            tileable=spec.tileable,
-            duration_seconds=spec.duration_seconds,
-            loop=spec.loop,
-            instrumental=spec.instrumental,
-            genre=spec.genre,
-            effect=spec.effect,
-            max_triangles=spec.max_triangles,
-            inputs=spec.inputs,
-            template=template.name,
-            template_version=template.version,
-            template_sha256=template.sha256,
-            prompt_sha256=prompt_sha256,
-            headline=rendered.headline,
-            palette=list(rendered.palette),
-            blank=rendered.blank,
-            warnings=list(rendered.warnings),
+@dataclass(frozen=True, slots=True)
+class _Filling:
+    """What all prompts of a job have in common: the template with kit and capsule in it, and what the request says."""
+
+    spec: JobSpec
+    template: Template
+    branded: Branded
+    capsule: StyleCapsule | None
+    asked: Mapping[str, str]
+
+    def prompt(self, text: str | None) -> Rendered:
+        return styled(self.branded.fill(text, self.spec.variables, self.asked), self.capsule)
+
+    def negative_prompt(self, text: str | None) -> str | None:
+        return without(text, self.capsule)
+
+
+def _items(job_id: UUID, filling: _Filling) -> tuple[list[PreparedItem], list[str]]:
+    """As many items as were asked for, all with one prompt, and what the job's user should know."""
+    spec = filling.spec
+    rendered = filling.prompt(spec.prompt)
+    first = _item(filling, rendered, filling.negative_prompt(spec.negative_prompt))
+    items = [
+        first.model_copy(
+            update={
+                "number": number,
+                "logical_name": _logical_name(job_id, spec, number),
+                "seed": None if spec.seed is None else spec.seed + number - 1,
+            }
         )
         for number in range(1, spec.count + 1)
     ]
+    return items, list(rendered.warnings)
+
+
+def _items_of_manifest(manifest: ManifestSpec, plan: Plan, filling: _Filling) -> tuple[list[PreparedItem], list[str]]:
+    """Every item with a prompt of its own, and what the job's user should know. Blank ones are not rendered (R92)."""
+    items = []
+    for entry in plan.entries:
+        asked = entry.item
+        rendered = filling.prompt(entry.subject) if entry.subject else NO_PROMPT
+        negative = clean(asked.negative_prompt or filling.spec.negative_prompt or "", limit=LONGEST_TEXT)
+        item = _item(filling, rendered, filling.negative_prompt(negative))
+        own = {
+            "number": entry.number,
+            "name": entry.name,
+            "group": entry.group,
+            "logical_name": path_of(manifest, entry, _ending(filling.spec)),
+            "width": asked.width or item.width,
+            "height": asked.height or item.height,
+            "seed": item.seed if asked.seed is None else asked.seed,
+        }
+        items.append(item.model_copy(update=own))
+    said = [warning for item in items if not item.blank for warning in item.warnings]
+    return items, list(dict.fromkeys((*plan.warnings, *said)))
+
+
+def _item(filling: _Filling, rendered: Rendered, negative_prompt: str | None) -> PreparedItem:
+    """The job's first item; what is different in others its caller changes."""
+    spec, template = filling.spec, filling.template
+    width, height = _size(spec)
+    return PreparedItem(
+        number=1,
+        logical_name="",
+        prompt=rendered.prompt,
+        negative_prompt=negative_prompt,
+        kind=spec.kind,
+        width=width,
+        height=height,
+        format=spec.format,
+        seed=spec.seed,
+        fit=spec.fit,
+        focus=spec.focus,
+        tileable=spec.tileable,
+        duration_seconds=spec.duration_seconds,
+        loop=spec.loop,
+        instrumental=spec.instrumental,
+        genre=spec.genre,
+        effect=spec.effect,
+        max_triangles=spec.max_triangles,
+        inputs=spec.inputs,
+        template=template.name,
+        template_version=template.version,
+        template_sha256=template.sha256,
+        prompt_sha256=hashlib.sha256(rendered.prompt.encode()).hexdigest(),
+        headline=rendered.headline,
+        palette=list(rendered.palette),
+        blank=rendered.blank,
+        warnings=list(rendered.warnings),
+    )
+
+
+def _prompt_bytes(items: Sequence[PreparedItem]) -> int:
+    return sum(len(item.prompt.encode()) + len((item.negative_prompt or "").encode()) for item in items)
 
 
 def _asked(spec: JobSpec) -> dict[str, str]:
@@ -136,15 +221,20 @@ def _logical_name(job_id: UUID, spec: JobSpec, number: int) -> str:
     kind = (spec.asset_type or spec.kind).value
     slug = _NOT_SLUG.sub("-", (spec.prompt or "").lower())[:40].strip("-") or kind
     suffix = f"-{number}" if spec.count > 1 else ""
-    extension = EXTENSIONS.get(spec.format, spec.format)
+    extension = _ending(spec)
     if spec.path:
         stem = spec.path.removesuffix(f".{spec.format}").removesuffix(f".{extension}")
         return f"{stem}{suffix}.{extension}"
     return f"{spec.run or job_id}/{kind}/{slug}{suffix}.{extension}"
 
 
+def _ending(spec: JobSpec) -> str:
+    return EXTENSIONS.get(spec.format, spec.format)
+
+
 def _asset_context(requested: JobRequested) -> AssetContext:
     spec = requested.request
+    manifest = spec.manifest
     return AssetContext(
         user_id=requested.user_id,
         kind=spec.kind,
@@ -154,5 +244,7 @@ def _asset_context(requested: JobRequested) -> AssetContext:
         style_capsule=requested.style_capsule,
         path=spec.path,
         run=spec.run,
+        channel=manifest.channel if manifest else None,
+        project=manifest.project if manifest else None,
         labels=spec.labels,
     )

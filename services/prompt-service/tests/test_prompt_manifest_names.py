@@ -14,7 +14,8 @@ from schemas.parts import ManifestItem, ManifestSpec
 
 AWKWARD = st.sampled_from(
     ["", " ", "../../etc/passwd", "a\x00b", "$(reboot)", "`id`;rm -rf /", "con", "NUL", "a", "A", "a_2", "a 2", ".",
-     "..", "-rf", "東京", "Ärger", "é", "e\u0301", "🔥", "\u202eevil", "x" * 255, "x" * 256, "ß" * 200, "hero.png", "hero"]
+     "..", "-rf", "東京", "Ärger", "é", "e\u0301", "🔥", "\u202eevil", "x" * 255, "x" * 256, "ß" * 200,
+     "hero.png", "hero"]
 )  # fmt: skip
 NAMES = st.lists(st.one_of(AWKWARD, st.text(max_size=300)), min_size=1, max_size=100)
 GROUPS = st.one_of(st.none(), AWKWARD, st.sampled_from(["characters", "Characters", "environments", "props", "sets"]))
