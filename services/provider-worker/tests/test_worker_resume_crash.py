@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
@@ -16,6 +12,7 @@ from provider_worker.adapters.sandbox import read_bill
 from schemas.events import GenerationQuoted, GenerationSkipped
 from tests.worker_builders import PRICE, Home, Painter, envelope, home_at, item, prepared
 from tests.worker_child import run_child
+from tests.worker_names import storage_with
 
 pytestmark = pytest.mark.integration
 
@@ -27,26 +24,6 @@ ITEMS = 3
 async def home(database_url: str, tmp_path: Path) -> AsyncIterator[Home]:
     async with home_at(database_url, tmp_path) as home:
         yield home
-
-
-@asynccontextmanager
-async def storage_with(there: dict[str, UUID], asked: list[list[str]]) -> AsyncIterator[str]:
-    """The shape of storage-service's answer, at an address of its own; notes what it was asked."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = int(head.split("content-length:")[1].split("\r\n")[0])
-        paths = json.loads(await reader.readexactly(length))["paths"]
-        asked.append(paths)
-        found = [{"path": path, "asset_id": str(there[path])} for path in paths if path in there]
-        body = json.dumps({"present": found}).encode()
-        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 async def test_killed_at_every_step_of_planning_a_job_is_planned_and_paid_once(home: Home, tmp_path: Path) -> None:

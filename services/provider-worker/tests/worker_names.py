@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -33,3 +35,23 @@ class Names:
             self.away -= 1
             raise PresenceUnknown("storage-service is unavailable")
         return {name: self.there[name] for name in names_of(planning.prepared) if name in self.there}
+
+
+@asynccontextmanager
+async def storage_with(there: dict[str, UUID], asked: list[list[str]]) -> AsyncIterator[str]:
+    """The shape of storage-service's answer, at an address of its own; notes what it was asked."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.split("content-length:")[1].split("\r\n")[0])
+        paths = json.loads(await reader.readexactly(length))["paths"]
+        asked.append(paths)
+        found = [{"path": path, "asset_id": str(there[path])} for path in paths if path in there]
+        body = json.dumps({"present": found}).encode()
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
