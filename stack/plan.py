@@ -12,10 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 
 from stack import ports, state
+from stack.connector import started
 from stack.errors import ServerError, StackError, StartRefusedError
 from stack.java import java
 from stack.postgres import programs
-from stack.services import CONTROLLER_PORT, KAFKA_PORT, OFFSETS, POSTGRES_PORT, SERVICES, SIMULATOR_PORT
+from stack.services import CONTROLLER_PORT, KAFKA_PORT, OFFSETS, POSTGRES_PORT, SIMULATOR_PORT, ServiceSpec
 from stack.simulator import Simulated, simulated
 
 DEFAULT_PORT = 8700
@@ -28,12 +29,14 @@ HOME_SETTING = "BACKLOT_HOME"
 class Plan:
     """``ports``: offset (stack/services.py) → port; ``kafka`` and ``databases``: what others run for us.
 
-    ``problems``: a sentence for everything that speaks against starting it. ``simulated``: with which simulator.
+    ``services``: those that are started. ``problems``: a sentence for everything that speaks against starting it.
+    ``simulated``: with which simulator.
     """
 
     ports: Mapping[int, int]
     kafka: str | None
     databases: Mapping[str, str]
+    services: tuple[ServiceSpec, ...]
     problems: tuple[str, ...] = ()
     simulated: Simulated | None = None
 
@@ -45,7 +48,7 @@ class Plan:
     @property
     def needs_postgres(self) -> bool:
         """Whether at least one service has no database of its own."""
-        return len(self.databases) < len(SERVICES)
+        return len(self.databases) < len(self.services)
 
 
 def home_folder(environ: Mapping[str, str]) -> Path:
@@ -84,8 +87,9 @@ def make_plan(home: Path, port: int | None, environ: Mapping[str, str], *, wires
 
 def plan_for(chosen: Mapping[int, int], environ: Mapping[str, str]) -> Plan:
     """The plan with these ports, unchecked."""
-    databases = {spec.package: url for spec in SERVICES if (url := environ.get(f"{spec.prefix}DATABASE_URL"))}
-    return Plan(chosen, environ.get(KAFKA_SETTING) or None, databases)
+    services = started(environ)
+    databases = {spec.package: url for spec in services if (url := environ.get(f"{spec.prefix}DATABASE_URL"))}
+    return Plan(chosen, environ.get(KAFKA_SETTING) or None, databases, services)
 
 
 def _with_simulator(plan: Plan, wires: Sequence[str], environ: Mapping[str, str], problems: list[str]) -> Plan:
@@ -125,8 +129,8 @@ def _choose_ports(home: Path, base: int) -> dict[int, int]:
 
 def ports_in_use(plan: Plan) -> Iterator[str]:
     """A sentence for every port of the plan that somebody listens on."""
-    names = {spec.internal: f"{spec.name}, internal" for spec in SERVICES}
-    names |= {spec.public: spec.name for spec in SERVICES if spec.public is not None}
+    names = {spec.internal: f"{spec.name}, internal" for spec in plan.services}
+    names |= {spec.public: spec.name for spec in plan.services if spec.public is not None}
     if plan.needs_kafka:
         names |= {KAFKA_PORT: "kafka", CONTROLLER_PORT: "kafka's controller"}
     if plan.needs_postgres:

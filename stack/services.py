@@ -1,4 +1,4 @@
-"""The five services: their names, their packages, their ports. One line each, in the order they are started."""
+"""The five services, and what is started beside them: names, packages, ports. One line each, in their order."""
 
 from __future__ import annotations
 
@@ -33,9 +33,11 @@ SERVICES = (
     # Last, so that the door opens when there is somebody behind it.
     ServiceSpec("api-gateway", internal=10, public=0, wave=1),
 )
+# No service: another platform, which is there for those who have a Notion (stack/connector.py).
+CONNECTOR = ServiceSpec("notion-connector", internal=15, wave=2)
 KAFKA_PORT, CONTROLLER_PORT, POSTGRES_PORT, SIMULATOR_PORT = 20, 21, 22, 23
 OFFSETS = sorted(
     {KAFKA_PORT, CONTROLLER_PORT, POSTGRES_PORT, SIMULATOR_PORT}
-    | {service.internal for service in SERVICES}
+    | {service.internal for service in (*SERVICES, CONNECTOR)}
     | {service.public for service in SERVICES if service.public is not None}
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from stack import simulator, state
+from stack import connector, simulator, state
 from stack.credentials import Credentials, keep_credentials
 from stack.detached import start_detached, stop
 from stack.errors import ServerError, StackError, StartRefusedError
@@ -22,7 +22,7 @@ from stack.ownership import FolderLock
 from stack.plan import KAFKA_SETTING, Plan, home_folder, make_home, make_plan
 from stack.ports import LOOPBACK
 from stack.postgres import Postgres
-from stack.services import CONTROLLER_PORT, KAFKA_PORT, POSTGRES_PORT, SERVICES, SIMULATOR_PORT, ServiceSpec
+from stack.services import CONNECTOR, CONTROLLER_PORT, KAFKA_PORT, POSTGRES_PORT, SERVICES, SIMULATOR_PORT, ServiceSpec
 from stack.state import Secrets, StackInfo
 from stack.supervision import Keeper, Program, Service, service_command
 
@@ -105,8 +105,9 @@ class System:
             return
         state.remove_info(self.home)
         self._info = None
-        for wave in sorted({spec.wave for spec in SERVICES}, reverse=True):
-            await self._stop(spec.name for spec in SERVICES if spec.wave == wave)
+        every = (*SERVICES, CONNECTOR)
+        for wave in sorted({spec.wave for spec in every}, reverse=True):
+            await self._stop(spec.name for spec in every if spec.wave == wave)
         await self._stop(("kafka", "postgres", simulator.NAME))
         self._lock.release()
 
@@ -135,7 +136,7 @@ class System:
             databases=public,
             processes=self.pids,
             home=str(self.home),
-            readiness={spec.name: f"{_origin(plan.ports[spec.internal])}/readyz" for spec in SERVICES},
+            readiness={spec.name: f"{_origin(plan.ports[spec.internal])}/readyz" for spec in plan.services},
             simulator=plan.simulated.origin if plan.simulated else None,
         )
         self._note_pids()
@@ -178,9 +179,13 @@ class System:
 
     def _services(self, plan: Plan, shared: Mapping[str, str], postgres: Postgres | None) -> dict[ServiceSpec, Service]:
         urls = {**plan.databases, **({name: postgres.socket_url(name) for name in _inside(plan)} if postgres else {})}
-        return {spec: self._service(spec, plan, shared, urls[spec.package]) for spec in SERVICES}
+        return {spec: self._service(spec, plan, shared, urls[spec.package]) for spec in plan.services}
 
     def _service(self, spec: ServiceSpec, plan: Plan, shared: Mapping[str, str], url: str) -> Service:
+        if spec == CONNECTOR:
+            shared = connector.told(shared, _origin(plan.ports[0]))
+        else:
+            shared = connector.kept_from_services(shared)
         if plan.simulated is not None and spec.name == simulator.CUSTOMER:
             shared = simulator.pointed_at(plan.simulated, shared)
         own = {
@@ -244,7 +249,7 @@ class System:
         return {**ours, **given, **fixed}
 
     def _prepare_folder(self) -> tuple[Secrets, Credentials]:
-        for name in ("kafka", "postgres", simulator.NAME, *(spec.name for spec in SERVICES)):
+        for name in ("kafka", "postgres", simulator.NAME, CONNECTOR.name, *(spec.name for spec in SERVICES)):
             state.turn_over(state.log_file(self.home, name))
         return state.keep_secrets(self.home), keep_credentials(self.home)
 
@@ -302,7 +307,7 @@ async def _faults(services: Iterable[Service]) -> dict[str, list[str]]:
 
 def _inside(plan: Plan) -> list[str]:
     """The services whose databases are on our own server."""
-    return [spec.package for spec in SERVICES if spec.package not in plan.databases]
+    return [spec.package for spec in plan.services if spec.package not in plan.databases]
 
 
 def _origin(port: int) -> str:

@@ -27,3 +27,5 @@ make_database prompt_service "$PROMPT_SERVICE_DATABASE_PASSWORD"
 make_database provider_worker "$PROVIDER_WORKER_DATABASE_PASSWORD"
 make_database storage_service "$STORAGE_SERVICE_DATABASE_PASSWORD"
 make_database cost_ledger "$COST_LEDGER_DATABASE_PASSWORD"
+# The connector is another platform: who does not run it has no password for it, and no database.
+[ -z "${NOTION_CONNECTOR_DATABASE_PASSWORD:-}" ] || make_database notion_connector "$NOTION_CONNECTOR_DATABASE_PASSWORD"

@@ -29,7 +29,7 @@ from chassis.outbox import Outbox
 from chassis.partitions import Partitions
 from chassis.relay import Relay
 from chassis.servers import HttpServer, listen
-from chassis.settings import PublicSettings, ServiceSettings, describe, exit_with, load, variable
+from chassis.settings import ProcessSettings, PublicSettings, describe, exit_with, load, variable
 from chassis.telemetry import configure_logging, get_logger
 from chassis.tracing import setup_tracing, shutdown_tracing
 from schemas.topics import DEAD_LETTERS, Topic
@@ -38,7 +38,7 @@ __all__ = ["Loop", "Resource", "Running", "Service", "run", "running"]
 
 log = get_logger()
 
-S = TypeVar("S", bound=ServiceSettings)
+S = TypeVar("S", bound=ProcessSettings)
 
 _PARTITION_INTERVAL = 3600.0
 # A batch of events makes thousands of objects that die with it: Python's default of 700 looks at them again
@@ -67,7 +67,7 @@ class Service:
 
     name: str
     package: str
-    settings: ServiceSettings
+    settings: ProcessSettings
     engine: AsyncEngine
     outbox: Outbox
     internal: FastAPI

@@ -60,8 +60,8 @@ class DatabaseSettings(BaseSettings):
         return init_settings, _Environment(settings_cls)
 
 
-class ServiceSettings(DatabaseSettings):
-    """What every service reads. Subclasses set `model_config = service_config("COST_LEDGER_")` and add their own."""
+class ProcessSettings(DatabaseSettings):
+    """What every process on the chassis reads: all that one outside the house needs, which has no secret of ours."""
 
     model_config = service_config("")
 
@@ -70,11 +70,6 @@ class ServiceSettings(DatabaseSettings):
     kafka_bootstrap_servers: Annotated[str, StringConstraints(min_length=3)] = Field(
         validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS", "kafka_bootstrap_servers"),
         description="Kafka brokers, host:port separated by commas",
-    )
-    secret: SecretStr = Field(
-        validation_alias=AliasChoices("BACKLOT_SECRET", "secret"),
-        min_length=16,
-        description="signs what services show each other and clients; at least 16 characters, the same in all services",
     )
     log_level: Level = Field(
         default="INFO", validation_alias=AliasChoices("BACKLOT_LOG_LEVEL", "log_level"), description="log level"
@@ -118,6 +113,18 @@ class ServiceSettings(DatabaseSettings):
         return value.upper() if isinstance(value, str) else value
 
 
+class ServiceSettings(ProcessSettings):
+    """What every service reads. Subclasses set `model_config = service_config("COST_LEDGER_")` and add their own."""
+
+    model_config = service_config("")
+
+    secret: SecretStr = Field(
+        validation_alias=AliasChoices("BACKLOT_SECRET", "secret"),
+        min_length=16,
+        description="signs what services show each other and clients; at least 16 characters, the same in all services",
+    )
+
+
 class PublicSettings(ServiceSettings):
     """For a service that also answers clients."""
 
@@ -154,7 +161,7 @@ def exit_with(problems: tuple[str, ...]) -> NoReturn:
     raise SystemExit(2)
 
 
-def describe(settings: ServiceSettings) -> str:
+def describe(settings: ProcessSettings) -> str:
     """Every setting as `VARIABLE=value`, secrets masked: what `--check-config` prints."""
     cls = type(settings)
     values = settings.model_dump()

@@ -73,7 +73,7 @@ def test_ports_lie_at_fixed_distances_from_the_base(tmp_path: Path, base_port: i
     plan = make_plan(tmp_path, None, {"BACKLOT_PORT": str(base_port)})
 
     assert plan.problems == ()
-    assert plan.ports == {offset: base_port + offset for offset in (0, 1, 10, 11, 12, 13, 14, 20, 21, 22, 23)}
+    assert plan.ports == {offset: base_port + offset for offset in (0, 1, 10, 11, 12, 13, 14, 15, 20, 21, 22, 23)}
 
 
 def test_free_ports_are_remembered_but_for_those_that_were_taken_since(tmp_path: Path, listeners: ExitStack) -> None:

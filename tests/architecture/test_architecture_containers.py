@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from chassis.migrations import READER_ROLE
-from chassis.settings import ServiceSettings, load, variable
+from chassis.settings import ProcessSettings, ServiceSettings, load, variable
 from stack.jars import pinned
 from tests.architecture.source import ROOT, Service, services
 
@@ -28,7 +28,7 @@ VARIABLE = re.compile(r"\$\{(\w+)(?::?[-?][^}]*)?\}")
 each_service = pytest.mark.parametrize("service", services(), ids=lambda service: service.folder.name)
 
 
-def test_the_containers_are_kafka_postgres_and_the_five_services() -> None:
+def test_the_containers_are_kafka_postgres_and_the_services() -> None:
     assert set(CONTAINERS) == {"kafka", "postgres"} | {service.folder.name for service in services()}
 
 
@@ -71,10 +71,20 @@ def test_a_service_is_told_all_that_it_must_know_and_nothing_it_does_not_read(se
     assert {name for name in told if name.startswith(f"{service.package.name.upper()}_")} <= readable | ADDRESSES
 
 
-def settings_of(service: Service) -> type[ServiceSettings]:
+def settings_of(service: Service) -> type[ProcessSettings]:
     module = importlib.import_module(f"{service.package.name}.settings")
     own = [one for one in vars(module).values() if isinstance(one, type) and one.__module__ == module.__name__]
-    return next(one for one in own if issubclass(one, ServiceSettings))
+    return next(one for one in own if issubclass(one, ProcessSettings))
+
+
+def test_the_connector_is_started_only_by_its_profile_and_knows_no_secret_of_the_house() -> None:
+    """Nobody is asked for a Notion token who has none; and another platform signs nothing in our name."""
+    assert {name: one["profiles"] for name, one in CONTAINERS.items() if "profiles" in one} == {
+        "notion-connector": ["notion"]
+    }
+    told = CONTAINERS["notion-connector"]["environment"]
+    assert not {name for name in told if name.startswith(("BACKLOT_SECRET", "BACKLOT_OBJECTS", "API_GATEWAY_"))}
+    assert [name for name, one in CONTAINERS.items() if "NOTION_TOKEN" in one["environment"]] == ["notion-connector"]
 
 
 def test_the_role_that_requests_read_as_is_made() -> None:

@@ -21,11 +21,12 @@ START_LINES = 12
 each_service = pytest.mark.parametrize("service", services(), ids=lambda service: service.folder.name)
 
 
-def test_the_five_services_are_there() -> None:
+def test_the_five_services_and_the_connector_are_there() -> None:
     """Rules over services would pass over an empty folder."""
     assert [service.package.name for service in services()] == [
         "api_gateway",
         "cost_ledger",
+        "notion_connector",
         "prompt_service",
         "provider_worker",
         "storage_service",
