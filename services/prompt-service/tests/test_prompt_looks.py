@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
 
 import httpx
 import pytest
@@ -46,11 +45,11 @@ async def made(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> Ve
     return VersionRef(id=answer.json()["id"], version=1)
 
 
-def accepted(*, tenant: UUID = TENANT, **pinned: Any) -> CloudEvent[JobRequested]:
-    """A job for a banner; `pinned` says with what, and what else it asks for."""
-    looks = {name: pinned.pop(name) for name in ("brand_kit", "style_capsule") if name in pinned}
-    plain = requested(**{"asset_type": AssetType.BANNER, "template": "image", **pinned})
-    return event_of(plain.data.model_copy(update=looks), subject=plain.subject, tenant_id=tenant)
+def accepted(**asked: Any) -> CloudEvent[JobRequested]:
+    """A job for a banner; `asked` are its kit and capsule, and what else it asks for."""
+    looks: dict[str, Any] = {name: asked.pop(name) for name in ("brand_kit", "style_capsule") if name in asked}
+    plain = requested(**{"asset_type": AssetType.BANNER, "template": "image", **asked})
+    return event_of(plain.data.model_copy(update=looks), subject=plain.subject, tenant_id=TENANT)
 
 
 async def prompts_of(service: Service) -> list[PromptsPrepared]:

@@ -128,14 +128,14 @@ class Making:
         """One commit for all; another one for those whose kit had to be asked for, and one for those whose capsule."""
         answers: list[Answer] = [entry if isinstance(entry, BacklotError) else _WAITING for entry in entries]
         await self._fill(answers, entries)
-        refused: dict[UUID, BacklotError | None] = {}
+        refused: dict[tuple[Sort, UUID], BacklotError | None] = {}
         for _ in Sort:
-            unknown = {found.look_id: found for found in answers if isinstance(found, LookNotKnown)}
-            for look_id in unknown.keys() - refused.keys():
-                refused[look_id] = await self._learn(who, unknown[look_id])
+            unknown = {(found.sort, found.look_id): found for found in answers if isinstance(found, LookNotKnown)}
+            for look in unknown.keys() - refused.keys():
+                refused[look] = await self._learn(who, unknown[look])
             for place, found in enumerate(answers):
                 if isinstance(found, LookNotKnown):
-                    answers[place] = refused[found.look_id] or _WAITING
+                    answers[place] = refused[found.sort, found.look_id] or _WAITING
             await self._fill(answers, entries)
         return answers
 
