@@ -90,6 +90,11 @@ async def test_a_name_with_whole_bytes_is_present_and_one_without_is_not(
     assert answer.json() == {"present": [{"path": FOX, "asset_id": str(asset), "sha256": digest, "version": 1}]}
 
 
+async def test_a_name_that_a_client_chose_needs_no_folders(house: House, service: httpx.AsyncClient) -> None:
+    asset = await house.kept(name="fox.png", path="fox.png")
+    assert await asked(service, "fox.png") == {"fox.png": (str(asset), 1)}
+
+
 async def test_it_is_the_newest_version_behind_a_name(house: House, service: httpx.AsyncClient) -> None:
     """What is made again without resume is version 2 behind the same path (R25)."""
     await house.kept(b"first", name=FOX)
