@@ -27,8 +27,6 @@ from api_gateway.orders import Order
 from chassis.errors import BacklotError, FieldError
 from schemas.parts import ASSET_SIZES, AssetType, JobSpec, Kind, Route
 
-__all__ = ["GenerateRequest", "InvalidRequest", "JobRequest", "Order", "translate"]
-
 PROMPT_LIMIT = 4000
 CUSTOM_PROMPT_LIMIT = 500
 MAX_COUNT = 10

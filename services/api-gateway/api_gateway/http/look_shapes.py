@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 _ASSET = (
-    "an asset of the tenant that is a picture (`POST /api/v1/uploads`, or one that was made); kept with the version, which "
-    "the provenance of every asset names, and not sent to providers"
+    "an asset of the tenant that is a picture (`POST /api/v1/uploads`, or one that was made); kept with the version, "
+    "which the provenance of every asset names, and not sent to providers"
 )
 _COLORS = "each as # and six hexadecimal digits"
 
