@@ -58,6 +58,7 @@ def test_a_whole_file_is_read() -> None:
         (WHOLE, "- corner", "line 1: there has to be a mapping of name, shelves, doors"),
         ("  - width: 4", "  - width: 4\n    width: 5", "line 5: width is here twice"),
         (WHOLE, "[" * 20_000, "is nested too deeply"),
+        (WHOLE, "shelves: []\n? [a, b]\n: c", "line 2: a key has to be a word"),
     ],
 )
 def test_a_fault_is_named_with_its_line_its_key_and_what_is_allowed(whole: str, broken: str, said: str) -> None:

@@ -14,7 +14,7 @@ from prompt_service.templates import Template
 Op = Literal["same", "removed", "added", "replaced"]
 
 _OPS: dict[str, Op] = {"equal": "same", "delete": "removed", "insert": "added", "replace": "replaced"}
-_END_OF_SENTENCE = re.compile(r"(?<=[.;:!?])\s+")
+_END_OF_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
 @dataclass(frozen=True, slots=True)

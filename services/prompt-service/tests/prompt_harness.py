@@ -32,6 +32,17 @@ TENANT, USER = uuid7(), uuid7()
 SECRET = SecretStr("a secret of the tests")
 TEMPLATES = load_templates()
 KIT = BrandKitBody(name="Neon Drift", primary_colors=["#7C3AED"], tone="bold")
+POSTER: dict[str, Any] = {
+    "name": "poster",
+    "kind": "image",
+    "base_prompt": "A poster of {subject} with {count} stars. Tone: {tone}.",
+    "quality_modifiers": ["flat colours"],
+    "placeholders": {
+        "subject": {"source": "text", "required": True},
+        "count": {"source": "variable", "type": "integer", "min": 1, "max": 5, "default": "3"},
+        "tone": {"source": "brand_kit", "default": "calm"},
+    },
+}
 
 
 @dataclass
@@ -86,3 +97,10 @@ def requested(kit: VersionRef | None = None, *, tenant: UUID = TENANT, **spec: A
     defaults: dict[str, Any] = {"kind": Kind.IMAGE, "prompt": "a dragon"}
     data = JobRequested(job_id=job_id, user_id=USER, request=JobSpec(**{**defaults, **spec}), brand_kit=kit)
     return event_of(data, subject=job_id, tenant_id=tenant)
+
+
+def problem_of(answer: httpx.Response, status: int) -> str:
+    """What a refusal says."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    return str(answer.json()["detail"])

@@ -67,7 +67,7 @@ WHERE tenant_id = :tenant AND retired_at IS NULL
 """)
 
 _HOLD = text("""
-SELECT FROM template WHERE tenant_id = :tenant AND name = :name AND version = :version FOR UPDATE
+SELECT version FROM template WHERE tenant_id = :tenant AND name = :name AND version = :version FOR UPDATE
 """)
 _REPLACE = text("""
 UPDATE template SET kind = :kind, body = :body, sha256 = :sha256
