@@ -9,13 +9,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic_core import from_json, to_json
 from sqlalchemy.exc import IntegrityError
 
 from api_gateway.http.job_shapes import Job, JobList
 from chassis.ids import uuid7
 from chassis.testing import eventually
 from schemas.events import JobAccepted, JobRequested, PromptsRejected
-from schemas.parts import ErrorCode, ManifestItem, ManifestSpec
+from schemas.parts import ErrorCode, ManifestItem, ManifestSpec, VersionRef
 from tests.gateway_harness import IMAGE, Gateway, gateway_on, someone
 from tests.gateway_manifests import CHANNEL, ITEMS, MANIFEST, PROJECT, make_manifest, manifest_prepared
 
@@ -365,3 +366,42 @@ async def test_a_manifest_can_be_stopped_as_any_job(gateway: Gateway) -> None:
     assert stopped.status_code == 202
     assert (await gateway.job(job_id))["status"] == "cancelled"
     await make_manifest(gateway)
+
+
+async def test_the_kit_and_the_capsule_of_a_manifest_are_pinned(gateway: Gateway) -> None:
+    kit_id, capsule_id, tenant = uuid7(), uuid7(), gateway.who.tenant_id
+    gateway.prompts.kits[tenant, kit_id] = {"id": str(kit_id), "version": 3}
+    gateway.prompts.capsules[tenant, capsule_id] = {"id": str(capsule_id), "version": 2}
+    unknown = await gateway.client.post(PATH, json=MANIFEST | {"brand_kit_id": str(uuid7())})
+
+    job_id = await make_manifest(gateway, brand_kit_id=str(kit_id), style_capsule_id=str(capsule_id))
+
+    assert (unknown.status_code, unknown.json()["errors"][0]["pointer"]) == (404, "/brand_kit_id")
+    requested, _ = await gateway.said()
+    assert isinstance(requested, JobRequested)
+    assert requested.brand_kit == VersionRef(id=kit_id, version=3)
+    assert requested.style_capsule == VersionRef(id=capsule_id, version=2)
+    job = await gateway.job(job_id)
+    assert (job["brand_kit_id"], job["style_capsule_id"]) == (str(kit_id), str(capsule_id))
+
+
+async def test_what_the_documents_say_of_manifests_is_what_is_answered(gateway: Gateway) -> None:
+    document = (await gateway.client.get("/openapi.json")).json()
+    make = document["paths"][PATH]["post"]
+    described = document["components"]["schemas"]["ManifestRequest"]
+
+    assert make["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ManifestRequest")
+    assert [parameter["name"] for parameter in make["parameters"]] == ["Idempotency-Key"]
+    example = make["responses"]["202"]["content"]["application/json"]["example"]
+    problem = make["responses"]["409"]["content"]["application/problem+json"]["example"]
+    first, second = described["examples"]
+    made = (await gateway.client.post(PATH, json=first)).json()
+    assert all(made[name] == example[name] for name in ("status", "manifest", "summary", "items"))
+    refused = (await gateway.client.post(PATH, json=second)).json()
+    assert refused == from_json(to_json(problem).replace(problem_id(problem), made["id"].encode()))
+    assert (await gateway.client.post(PATH, json=second | {"project": "another"})).status_code == 202
+
+
+def problem_id(problem: dict[str, Any]) -> bytes:
+    detail: str = problem["errors"][0]["detail"]
+    return detail.rsplit(maxsplit=1)[-1].encode()
