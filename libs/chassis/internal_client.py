@@ -47,14 +47,19 @@ class InternalClient:
         context: Context,
         json: Any = None,
         params: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
+        media_type: str | None = None,
     ) -> Any:
         """The decoded JSON of a 2xx answer, None when it has no body.
+
+        `content` is a body that is passed on as it came, said to be of `media_type`.
 
         Raises the `BacklotError` the service answered with, or `Unavailable` naming it when it gave no answer within
         2 s or one that is no answer. Nothing is retried: whoever asked decides.
         """
         with tracing.span(f"{method} {self.service}", kind=SpanKind.CLIENT):
-            response = await self._send(method, path, context, json=json, params=params)
+            headers = {} if media_type is None else {"Content-Type": media_type}
+            response = await self._send(method, path, context, headers, json=json, params=params, content=content)
         return self._answer(response)
 
     async def stream(

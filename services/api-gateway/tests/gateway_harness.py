@@ -63,13 +63,18 @@ UPLOADED: dict[str, Any] = {
 
 @dataclass(slots=True)
 class PromptService:
-    """Brand kits and style capsules by tenant, as prompt-service answers them; `sent` is what it was asked last."""
+    """Brand kits and style capsules by tenant, as prompt-service answers them; `sent` is what it was asked last.
+
+    What else is asked is in `others`, by method and address.
+    """
 
     kits: dict[tuple[UUID, UUID], dict[str, Any]] = field(default_factory=dict)
     capsules: dict[tuple[UUID, UUID], dict[str, Any]] = field(default_factory=dict)
     away: bool = False
     asked: int = 0
     sent: str = ""
+    others: dict[str, httpx.Response] = field(default_factory=dict)
+    requests: list[httpx.Request] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked += 1
@@ -77,6 +82,9 @@ class PromptService:
             raise httpx.ConnectError("nobody listens", request=request)
         context = read_context(SECRET, request.headers["X-Backlot-Context"])
         self.sent = f"{request.method} {request.url.raw_path.decode()}"
+        self.requests.append(request)
+        if self.sent in self.others:
+            return self.others[self.sent]
         looks = self.capsules if request.url.path.startswith("/v1/style-capsules") else self.kits
         _, _, _, *parts = request.url.path.split("/")
         if not parts:

@@ -432,7 +432,7 @@ async def test_a_version_compared_with_itself_has_no_difference(client: httpx.As
 async def test_a_preview_is_what_a_job_is_told(service: Service, client: httpx.AsyncClient) -> None:
     await made(client)
     kit = await service.make_kit()
-    asked = {"prompt": 'a fox, "Run!"', "variables": {"count": "2", "size": "large"}}
+    asked: dict[str, Any] = {"prompt": 'a fox, "Run!"', "variables": {"count": "2", "size": "large"}}
 
     shown = (await client.post("/v1/templates/poster/preview", json={**asked, "brand_kit_id": str(kit.id)})).json()
     await service.hear(requested(kit, template="poster", **asked))

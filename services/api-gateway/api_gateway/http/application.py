@@ -25,6 +25,7 @@ from api_gateway.http.providers import Providers
 from api_gateway.http.reading import Reading
 from api_gateway.http.shortcut import take_shortcut
 from api_gateway.http.storyboard import Storyboard
+from api_gateway.http.templates import Templates
 from api_gateway.looks import Sort
 from api_gateway.rendering import Sign
 from api_gateway.store.jobs import Jobs
@@ -68,6 +69,7 @@ def make(
     app.include_router(Storyboard(making).router())
     for sort in Sort:
         app.include_router(LookRoutes(looks, auth, sort).router())
+    app.include_router(Templates(prompts, auth).router())
     app.include_router(reading.asset_router())
     app.include_router(Assets(engine, jobs, storage, auth, sign).router())
     app.include_router(Records(storage, auth).router())
