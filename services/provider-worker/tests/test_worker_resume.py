@@ -251,19 +251,24 @@ async def test_two_replicas_ask_once(home: Home) -> None:
     assert len(await home.said(GenerationSkipped)) == len(await home.said(GenerationQuoted)) == 10
 
 
-async def test_who_was_too_slow_plans_nothing_after_another(home: Home) -> None:
+async def test_who_was_too_slow_plans_nothing_beside_another(home: Home) -> None:
     """A process that stands still longer than its lease wakes up behind the fence."""
-    slow, quick = there(1), there(1)
-    slow.hanging = asyncio.Event()
+    slow, quick = there(2), there(1)
+    slow.hanging, quick.hanging = asyncio.Event(), asyncio.Event()
     one, other = home.worker(present=slow), home.worker(present=quick)
     await resumed(one, 2)
-    asking = asyncio.create_task(one.plannings.step())
+    first = asyncio.create_task(one.plannings.step())
     await slow.reached.wait()
     await due(home)
-    await other.plan()
+    second = asyncio.create_task(other.plannings.step())
+    await quick.reached.wait()
     slow.hanging.set()
-    await asking
-    assert [type(event) for event in await home.said()] == [GenerationSkipped, GenerationQuoted]
+    await first
+    assert await home.said() == []
+    quick.hanging.set()
+    await second
+    assert [event.item for event in await home.said(GenerationSkipped)] == [1]
+    assert numbers(await home.said(GenerationQuoted)) == [[2]]
     assert await left(home) == (0, 1)
 
 

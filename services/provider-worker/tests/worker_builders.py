@@ -53,7 +53,6 @@ from provider_worker.events import Hears
 from provider_worker.planning import Planner
 from provider_worker.routing import KindRoute, RetryPolicy, RouteTable, Use
 from provider_worker.store.database import TaskDatabase
-from provider_worker.store.plannings import PlanningDatabase
 from schemas.cloudevents import CloudEvent, decode
 from schemas.event import Event
 from schemas.events import (
@@ -67,7 +66,7 @@ from schemas.events import (
 )
 from schemas.parts import AssetContext, ErrorCode, Kind, PreparedItem, Route
 from tests.worker_believing import Believing
-from tests.worker_names import Names
+from tests.worker_names import plannings_of
 
 TENANT, USER = uuid7(), uuid7()
 PRICE = 40_000
@@ -324,8 +323,7 @@ def worker(
     finisher.objects = objects
     endings = Endings(routes, production.price, production.resendable, uuid7, Random(7), health.is_closed)
     planner = Planner(routes, production.price, uuid7, health.is_closed)
-    waiting = PlanningDatabase(engine, outbox, routes.price_version)
-    plannings = Plannings(waiting, planner, present or Names(), asyncio.Event())
+    plannings = plannings_of(engine, outbox, planner, present)
     return Worker(
         engine=engine,
         hears=Hears(outbox, planner, plannings.wake.set),

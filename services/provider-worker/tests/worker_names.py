@@ -9,8 +9,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from provider_worker.engine.presence import PresenceUnknown
-from provider_worker.planning import Planning, names_of
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from chassis.outbox import Outbox
+from provider_worker.engine.plannings import Plannings
+from provider_worker.engine.presence import PresenceUnknown, Present
+from provider_worker.planning import Planner, Planning, names_of
+from provider_worker.store.plannings import PlanningDatabase
 
 
 @dataclass
@@ -35,6 +40,12 @@ class Names:
             self.away -= 1
             raise PresenceUnknown("storage-service is unavailable")
         return {name: self.there[name] for name in names_of(planning.prepared) if name in self.there}
+
+
+def plannings_of(engine: AsyncEngine, outbox: Outbox, planner: Planner, present: Present | None) -> Plannings:
+    """What plans jobs that resume; nothing is there where nobody says what is."""
+    waiting = PlanningDatabase(engine, outbox, planner.table.price_version)
+    return Plannings(waiting, planner, present or Names(), asyncio.Event())
 
 
 @asynccontextmanager
