@@ -6,7 +6,14 @@ import sys
 
 import typer
 
-from backlot import job_commands, manifest_commands, provider_commands, system_commands, upload_commands
+from backlot import (
+    job_commands,
+    manifest_commands,
+    provider_commands,
+    system_commands,
+    template_commands,
+    upload_commands,
+)
 from backlot.errors import BacklotClientError
 from backlot.showing import ERR
 from stack.errors import StackError
@@ -21,6 +28,7 @@ app = typer.Typer(
 system_commands.register(app)
 job_commands.register(app)
 manifest_commands.register(app)
+template_commands.register(app)
 provider_commands.register(app)
 upload_commands.register(app)
 

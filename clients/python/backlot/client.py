@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 
@@ -160,6 +161,14 @@ class Client:
     def list_providers(self, *, tries: int = _TRIES) -> Job:
         """Every provider with what it makes, its limits and prices, and why it cannot be used."""
         return self._json("GET", "/api/v1/providers", tries=tries)
+
+    def list_templates(self, **filters: Any) -> Job:
+        """A page of templates in all their versions; filters as `GET /api/v1/templates` has them."""
+        return self._json("GET", "/api/v1/templates", params={k: v for k, v in filters.items() if v is not None})
+
+    def preview_template(self, name: str, wanted: Mapping[str, Any]) -> Job:
+        """The prompt that a job with `wanted` would get of a template. Nothing is made."""
+        return self._json("POST", f"/api/v1/templates/{quote(name, safe='')}/preview", json=dict(wanted))
 
     def create_brand_kit(self, kit: Mapping[str, Any]) -> Job:
         """A new brand kit. Tried once only: a repeated one would be a second kit."""

@@ -16,7 +16,7 @@ from backlot.connection import as_json, connect
 from backlot.errors import BacklotClientError, RequestRefused
 from backlot.items_file import WrongItems, read_items
 from backlot.manifests import Brought, bring_pictures
-from backlot.options import Json, Size, labels_of, picture_size
+from backlot.options import Json, Size, pairs, picture_size
 from backlot.placing import ready
 from backlot.showing import ERR, OUT, cost, item_error, table, watching, why
 
@@ -80,7 +80,7 @@ def run(
         "max_cost": max_cost,
         "resume": resume,
         "next_step": next_step,
-        "labels": labels_of(label or []) or None,
+        "labels": pairs("--label", label or []) or None,
         **route(provider or [], fallback=True),
         **picture_size(size),
     }

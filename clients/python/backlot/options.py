@@ -20,9 +20,9 @@ def picture_size(size: str | None) -> dict[str, int]:
     return {"width": int(width), "height": int(height)}
 
 
-def labels_of(given: list[str]) -> dict[str, str]:
-    """What each `--label NAME=VALUE` says."""
+def pairs(option: str, given: list[str]) -> dict[str, str]:
+    """What each `NAME=VALUE` of that option says."""
     parted = {name: value for name, equals, value in (one.partition("=") for one in given) if name and equals}
     if len(parted) < len(given):
-        raise typer.BadParameter("--label is like scene=12, each name once")
+        raise typer.BadParameter(f"{option} is like scene=12, each name once")
     return parted
