@@ -4,6 +4,7 @@
 |---|---|---|
 | JobRequested | finds template, pinned kit and capsule, renders every item | PromptsPrepared or PromptsRejected |
 | JobRequested, its kit or capsule not here yet | parks the job, looks again each second | later, one of the two |
+| JobRequested with a story, where a language model composes | parks the job, asks in a loop | later, one of the two |
 | JobCancelRequested before prompts were said | remembers it | PromptsRejected (CANCELLED or TIMEOUT) |
 
 A job is answered once, whatever comes how often: the row of the job is the natural key.
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -22,12 +24,13 @@ from chassis.consumer import Subscription
 from chassis.database import after_commit
 from chassis.outbox import Draft, Outbox
 from chassis.telemetry import get_logger
-from prompt_service.preparing import prepare, rejected
+from prompt_service.manifests import told_by
+from prompt_service.preparing import not_prepared, prepare, rejected
 from prompt_service.store import jobs as job_store
-from prompt_service.store.jobs import JobRow, State
+from prompt_service.store.jobs import JobRow, State, Waiting, state_of
 from prompt_service.store.pinned import Pinned, read_pinned
+from prompt_service.store.telling import tell
 from prompt_service.store.templates import NamedTemplates, read_named
-from prompt_service.store.uses import add_uses
 from prompt_service.templates import Templates
 from schemas.cloudevents import CloudEvent
 from schemas.event import Event
@@ -39,15 +42,22 @@ log = get_logger()
 
 _WAITING_AT_ONCE = 200
 
+Judged = tuple[JobRow, PromptsPrepared | PromptsRejected | None]
+"""What is written of a job, and what is said of it; None: nothing yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """The handlers of `backlot.jobs`, and the loop that looks after jobs whose kit or capsule is not here yet."""
+    """The handlers of `backlot.jobs`, and the loop that looks after jobs whose kit or capsule is not here yet.
+
+    `has_composer`: a language model is asked for the items of manifests; else rules make them at once.
+    """
 
     engine: AsyncEngine
     outbox: Outbox
     templates: Templates
     kit_wait_seconds: float
+    has_composer: bool = False
 
     def subscription(self) -> Subscription:
         """Hears `backlot.jobs`. Cancels run after requests: of a batch with both, the request is answered first."""
@@ -72,7 +82,7 @@ class Prompts:
                 drafts.append(Draft(answer, event.data.job_id, event.tenant_id, event.traceparent))
         written = await job_store.add_jobs(conn, rows)
         self._name_crash_points(conn)
-        await self._say(conn, [draft for draft in drafts if draft.subject in written], named)
+        await tell(conn, self.outbox, [draft for draft in drafts if draft.subject in written], named)
 
     async def on_cancel(self, conn: AsyncConnection, events: Sequence[CloudEvent[JobCancelRequested]]) -> None:
         """Rejects jobs whose prompts were not said yet; what was said stays said."""
@@ -90,7 +100,7 @@ class Prompts:
         data = event.data
         if not isinstance(data, JobRequested):
             return
-        answer = rejected(data.job_id, ErrorCode.INVALID_REQUEST, "the job could not be turned into prompts")
+        answer = not_prepared(data.job_id)
         row = JobRow(data.job_id, event.tenant_id, "rejected", told=answer.model_dump_json())
         if await job_store.add_jobs(conn, [row]):
             await self.outbox.add(conn, [Draft(answer, data.job_id, event.tenant_id, event.traceparent)])
@@ -109,32 +119,41 @@ class Prompts:
                 missing = pinned.missing(one.tenant_id, request)
                 if missing and not one.too_long:
                     continue
-                looks = pinned.looks(one.tenant_id, request)
-                templates = named.of(one.tenant_id)
-                answer = _unknown(request, missing) if missing else prepare(request, looks, templates)
-                rows.append(JobRow(one.id, one.tenant_id, _state(answer), told=answer.model_dump_json()))
-                drafts.append(Draft(answer, one.id, one.tenant_id, one.traceparent))
+                row, answer = (
+                    _rejected(one, _unknown(request, missing))
+                    if missing
+                    else self._judged(one.tenant_id, request, one.traceparent, pinned, named)
+                )
+                rows.append(row)
+                if answer is not None:
+                    drafts.append(Draft(answer, one.id, one.tenant_id, one.traceparent))
             await job_store.finish_jobs(conn, rows)
-            await self._say(conn, drafts, named)
+            await tell(conn, self.outbox, drafts, named)
         return len(rows) == _WAITING_AT_ONCE
 
-    def _answer(
-        self, event: CloudEvent[JobRequested], pinned: Pinned, named: NamedTemplates
-    ) -> tuple[JobRow, PromptsPrepared | PromptsRejected | None]:
+    def _answer(self, event: CloudEvent[JobRequested], pinned: Pinned, named: NamedTemplates) -> Judged:
         request = event.data
         missing = pinned.missing(event.tenant_id, request)
         if missing:
             log.info("job_waits", job_id=request.job_id, missing=missing)
             requested = request.model_dump_json()
             return JobRow(request.job_id, event.tenant_id, "waiting", None, requested, event.traceparent), None
-        answer = prepare(request, pinned.looks(event.tenant_id, request), named.of(event.tenant_id))
-        return JobRow(request.job_id, event.tenant_id, _state(answer), told=answer.model_dump_json()), answer
+        return self._judged(event.tenant_id, request, event.traceparent, pinned, named)
 
-    async def _say(self, conn: AsyncConnection, drafts: Sequence[Draft], named: NamedTemplates) -> None:
-        """Says prompts, and writes down which kits, capsules and templates of tenants are in them."""
-        await add_uses(conn, drafts)
-        await named.add_uses(conn, drafts)
-        await self.outbox.add(conn, drafts)
+    def _judged(
+        self, tenant_id: UUID, request: JobRequested, traceparent: str | None, pinned: Pinned, named: NamedTemplates
+    ) -> Judged:
+        """What is said of a job of which nothing is missing; nothing yet where a language model is to be asked.
+
+        It is not asked for a job that would be rejected whatever it answers.
+        """
+        answer = prepare(request, pinned.looks(tenant_id, request), named.of(tenant_id))
+        if isinstance(answer, PromptsPrepared) and (blank := sum(item.blank for item in answer.items)):
+            log.warning("items_blank", job_id=request.job_id, items=blank)
+        manifest = request.request.manifest
+        if self.has_composer and isinstance(answer, PromptsPrepared) and manifest and told_by(manifest):
+            return JobRow(request.job_id, tenant_id, "composing", None, request.model_dump_json(), traceparent), None
+        return JobRow(request.job_id, tenant_id, state_of(answer), told=answer.model_dump_json()), answer
 
     @staticmethod
     def _name_crash_points(conn: AsyncConnection) -> None:
@@ -142,8 +161,8 @@ class Prompts:
         after_commit(conn, partial(crash.point, "prompts.after_prepare"))
 
 
-def _state(answer: PromptsPrepared | PromptsRejected) -> State:
-    return "prepared" if isinstance(answer, PromptsPrepared) else "rejected"
+def _rejected(one: Waiting, answer: PromptsRejected) -> Judged:
+    return JobRow(one.id, one.tenant_id, "rejected", told=answer.model_dump_json()), answer
 
 
 def _unknown(request: JobRequested, missing: str) -> PromptsRejected:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from prompt_service.composing.atmosphere import atmosphere_of, minimal_atmosphere, sceneries_of
 from prompt_service.composing.by_rules import compose
 from prompt_service.composing.composition import COUNTS, Composition
+from prompt_service.composing.conversation import Told
+from prompt_service.composing.story import LONGEST_DIRECTION
 from prompt_service.naming import LONGEST_FILE, distinct, safe_name
 from prompt_service.sanitizing import clean
 from schemas.parts import ManifestItem, ManifestSpec
@@ -53,9 +55,13 @@ class Plan:
     warnings: tuple[str, ...]
 
 
-def is_to_compose(manifest: ManifestSpec) -> bool:
-    """Whether its items have to be made of a story that is there: what a language model can be asked for."""
-    return not manifest.items and bool(_line(manifest.topic) and _line(manifest.story_direction))
+def told_by(manifest: ManifestSpec) -> Told | None:
+    """The story that its items are to be made of; None where they are given, or nothing was told (R91)."""
+    topic = clean(manifest.topic or "", limit=LONGEST_DIRECTION)
+    direction = clean(manifest.story_direction or "", limit=LONGEST_DIRECTION)
+    if manifest.items or not (topic and direction):
+        return None
+    return Told(topic, direction, _line(manifest.atmosphere))
 
 
 def plan_of(manifest: ManifestSpec, composition: Composition | None = None) -> Plan:

@@ -91,6 +91,11 @@ def rejected(job_id: UUID, code: ErrorCode, message: str) -> PromptsRejected:
     return PromptsRejected(job_id=job_id, code=code, message=message)
 
 
+def not_prepared(job_id: UUID) -> PromptsRejected:
+    """The answer to a job that nothing here can handle: nobody waits for it."""
+    return rejected(job_id, ErrorCode.INVALID_REQUEST, "the job could not be turned into prompts")
+
+
 def default_template(spec: JobSpec) -> str:
     """The template of a job that names none: the manifests', else its asset type's, else its kind's."""
     if spec.manifest is not None:

@@ -10,7 +10,10 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-State = Literal["prepared", "rejected", "waiting", "cancelled", "timed_out"]
+from schemas.prompts import PromptsPrepared, PromptsRejected
+
+State = Literal["prepared", "rejected", "waiting", "composing", "cancelled", "timed_out"]
+"""`waiting`: for a kit or capsule; `composing`: for a language model."""
 
 _STATES = text("SELECT id, state FROM job WHERE id = ANY(CAST(:ids AS uuid[]))")
 
@@ -22,8 +25,9 @@ ON CONFLICT (id) DO NOTHING RETURNING id
 """)
 
 _FINISH_JOBS = text("""
-UPDATE job j SET state = u.state, told = u.told, requested = NULL
-FROM unnest(CAST(:ids AS uuid[]), CAST(:states AS text[]), CAST(:told AS text[])) u(id, state, told)
+UPDATE job j SET state = u.state, told = u.told, requested = u.requested, composing_since = now(), due_at = now()
+FROM unnest(CAST(:ids AS uuid[]), CAST(:states AS text[]), CAST(:told AS text[]), CAST(:requested AS text[]))
+    u(id, state, told, requested)
 WHERE j.id = u.id
 """)
 
@@ -34,7 +38,7 @@ FROM job WHERE state = 'waiting' ORDER BY created_at LIMIT :limit FOR UPDATE SKI
 
 _STOP_WAITING = text("""
 UPDATE job SET state = 'rejected', requested = NULL
-WHERE id = ANY(CAST(:ids AS uuid[])) AND state = 'waiting' RETURNING id
+WHERE id = ANY(CAST(:ids AS uuid[])) AND state IN ('waiting', 'composing') RETURNING id
 """)
 
 
@@ -61,6 +65,11 @@ class Waiting:
     too_long: bool
 
 
+def state_of(answer: PromptsPrepared | PromptsRejected) -> State:
+    """How a job stands that was told this."""
+    return "prepared" if isinstance(answer, PromptsPrepared) else "rejected"
+
+
 async def read_states(conn: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, State]:
     """How the jobs stand that were met before."""
     return {row.id: row.state for row in await conn.execute(_STATES, {"ids": list(ids)})}
@@ -83,12 +92,13 @@ async def add_jobs(conn: AsyncConnection, rows: Sequence[JobRow]) -> set[UUID]:
 
 
 async def finish_jobs(conn: AsyncConnection, rows: Sequence[JobRow]) -> None:
-    """Writes what became of jobs that waited."""
+    """Writes what became of jobs that waited; of one that waits on, for a language model, what it asks for stays."""
     if rows:
         columns = {
             "ids": [row.id for row in rows],
             "states": [row.state for row in rows],
             "told": [row.told for row in rows],
+            "requested": [row.requested for row in rows],
         }
         await conn.execute(_FINISH_JOBS, columns)
 
