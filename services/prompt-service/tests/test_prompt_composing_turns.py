@@ -204,7 +204,7 @@ async def test_a_cancel_meanwhile_wins_and_ends_the_question(service: Service, r
     event = asked_for()
     await service.hear(event)
     async with endpoint(hangs) as stub, asyncio.timeout(10):
-        stepping = asyncio.create_task(step(service, stub, lease_s=0.3))
+        stepping = asyncio.create_task(step(service, stub, lease_s=0.3, answer_s=60))
         await stub.is_asked.wait()
         cancel = JobCancelRequested(job_id=event.data.job_id, reason=reason)
         await service.hear(event_of(cancel, subject=event.subject, tenant_id=TENANT))
