@@ -20,7 +20,7 @@ from tests.running import Live, ended
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
-LATENCY_S = 2.0
+LATENCY_S = 3.0
 SCRIPT = """
 import argparse, pathlib, sys, time
 from PIL import Image
@@ -161,7 +161,7 @@ async def versions(client: httpx.AsyncClient, job: dict[str, Any]) -> list[int]:
 async def test_manifests_of_two_channels_are_made_in_the_time_of_one(client: httpx.AsyncClient) -> None:
     async def seconds(*channels: str) -> float:
         began = time.monotonic()
-        made = await asyncio.gather(*(make(client, "race", items(), channel=channel) for channel in channels))
+        made = await asyncio.gather(*(make(client, "race", items(count=8), channel=channel) for channel in channels))
         assert [job["status"] for job in made] == ["completed"] * len(channels)
         return time.monotonic() - began
 
@@ -169,7 +169,8 @@ async def test_manifests_of_two_channels_are_made_in_the_time_of_one(client: htt
     both = await seconds("left", "right")
 
     assert one > LATENCY_S
-    assert both < 1.6 * one, f"two took {both:.1f} s, one {one:.1f} s"
+    # One after the other, or where they take each other's places, a second picture waits for the first.
+    assert both < one + 0.7 * LATENCY_S, f"two took {both:.1f} s, one {one:.1f} s"
 
 
 async def test_a_project_is_made_by_one_manifest_at_a_time_and_the_command_says_by_which(
