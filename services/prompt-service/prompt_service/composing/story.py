@@ -23,11 +23,13 @@ from prompt_service.sanitizing import clean
 
 LONGEST_TOPIC = 200
 LONGEST_BEAT = 160
-LONGEST_DIRECTION = 20_000
+LONGEST_DIRECTION = 8000
 MOST_MOODS = 3
 MOST_KEYWORDS = 3
 LONGEST_WORD = 30
 
+_NEVER_DESCRIBING = IDLE | BEFORE_PLACES | PEOPLE
+_NOUNS = PEOPLE | PLACES | THINGS
 _BEAT_ENDS = re.compile(r"[.!?;\n。！？；]+|\s[-–—]+\s|->|→|,?\s+(?:and then|then|until)\s+", re.IGNORECASE)
 _TOKEN = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*|[^\w\s]")
 
@@ -118,7 +120,7 @@ def _phrase(tokens: Sequence[str], place: int) -> str:
 def _describes(token: str) -> bool:
     if token in DESCRIBING:
         return True
-    is_plain = token.islower() and len(token) > 2 and token not in IDLE | BEFORE_PLACES | PEOPLE
+    is_plain = token.islower() and len(token) > 2 and token not in _NEVER_DESCRIBING
     return is_plain and not token.endswith(("ly", "ing")) and (not token.endswith("s") or token.endswith("ss"))
 
 
@@ -131,7 +133,7 @@ def _proper_names(tokens: Sequence[str]) -> Iterator[tuple[str, str]]:
             end += 1
         if end > place:
             name = " ".join(tokens[place:end][:3])
-            if not (end - place == 1 and tokens[place].casefold() in PEOPLE | PLACES | THINGS):
+            if not (end - place == 1 and tokens[place].casefold() in _NOUNS):
                 yield name, tokens[place - 1].casefold()
         place = max(end, place) + 1
 
