@@ -174,3 +174,4 @@ def test_of_many_variables_without_a_slot_ten_are_named() -> None:
 def test_a_variable_never_fills_a_slot_of_another_source() -> None:
     rendered = render(TEMPLATES["image", "v1.0"], "x", None, {"subject": "y", "tone": "z", "primary_colors": "#000000"})
     assert rendered.prompt == render(TEMPLATES["image", "v1.0"], "x", None, {}).prompt
+    assert rendered.warnings == ("template image v1.0 has no slot for these variables: primary_colors, subject, tone",)

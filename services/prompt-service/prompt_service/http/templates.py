@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -76,8 +75,7 @@ def template_routes(engine: AsyncEngine, shipped: Templates, secret: SecretStr) 
     async def compare(name: Name, before: From, after: To, context: Context = asks) -> DifferenceView:
         old = await templates.find(context.tenant_id, name, before)
         new = await templates.find(context.tenant_id, name, after)
-        # Two long texts of the same few words take a while to lay side by side.
-        return difference_view(old, new, await asyncio.to_thread(difference, old, new))
+        return difference_view(old, new, difference(old, new))
 
     @router.post("/{name}/preview")
     async def show_prompt(name: Name, body: PreviewBody, context: Context = asks) -> PreviewView:
