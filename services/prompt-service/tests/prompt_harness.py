@@ -18,7 +18,7 @@ from chassis.database import make_engine, migrate
 from chassis.http import Context, context_headers
 from chassis.ids import uuid7
 from chassis.outbox import Outbox
-from chassis.testing import event_of
+from chassis.testing import event_of, eventually
 from prompt_service import http
 from prompt_service.events import Prompts
 from prompt_service.kits import BrandKitBody
@@ -104,3 +104,28 @@ def problem_of(answer: httpx.Response, status: int) -> str:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     return str(answer.json()["detail"])
+
+
+async def make_template(client: httpx.AsyncClient, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A template of its tenant; the poster, unless `body` says otherwise."""
+    answer = await client.post("/v1/templates", json=body or POSTER)
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def use_poster(service: Service, version: str | None = None, **spec: Any) -> PromptsPrepared | PromptsRejected:
+    """A job with the poster, and what was said of it."""
+    await service.hear(requested(template="poster", template_version=version, **spec))
+    return (await service.said())[-1]
+
+
+async def waits_for_a_lock(service: Service) -> None:
+    """Until some transaction waits for another one."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+    async def somebody_waits() -> bool:
+        async with service.engine.connect() as conn:
+            return bool(await conn.scalar(text(waiting)))
+
+    await eventually(somebody_waits)
