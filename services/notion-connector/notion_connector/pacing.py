@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
+from notion_connector.notion import Throttled
 from notion_connector.store.notebook import Notebook
 
+T = TypeVar("T")
+
+TRIES = 5
 # Longer than this nobody sleeps with a lease in hand.
 PATIENCE_SECONDS = 2.0
 FIRST_PAUSE = 0.5
@@ -21,8 +27,23 @@ class NotNow(Exception):
         self.seconds = seconds
 
 
-async def turn(notebook: Notebook) -> None:
-    """Returns when one request may be sent. Raises `NotNow` when that takes longer than a moment."""
+async def paced(notebook: Notebook, ask: Callable[[], Awaitable[T]]) -> T:
+    """What Notion answers to `ask`, sent when it is right. Raises `NotNow` when that takes longer than a moment.
+
+    Asked to slow down, it is this request that is sent again: a chain of requests that began anew would never end at
+    a Notion that takes less than it says.
+    """
+    for _ in range(TRIES):
+        await _turn(notebook)
+        try:
+            return await ask()
+        except Throttled as error:
+            seconds = error.seconds
+            await notebook.slow_down(seconds)
+    raise NotNow(seconds)
+
+
+async def _turn(notebook: Notebook) -> None:
     while seconds := await notebook.take_token():
         if seconds > PATIENCE_SECONDS:
             raise NotNow(seconds)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from chassis.telemetry import get_logger
 from notion_connector.columns import Columns, Statuses, types_of
-from notion_connector.notion import Away, Notion, Refused, Throttled
-from notion_connector.pacing import NotNow, turn
+from notion_connector.notion import Away, Notion, Refused
+from notion_connector.pacing import NotNow, paced
 from notion_connector.store.notebook import Notebook
 
 log = get_logger()
@@ -42,8 +43,6 @@ class Reader:
                 await self._look(source, where, seen_at)
         except NotNow:
             return False
-        except Throttled as error:
-            await self.notebook.slow_down(error.seconds)
         except (Away, Refused) as error:
             self._filters.clear()
             self._tell(str(error))
@@ -54,8 +53,7 @@ class Reader:
     async def _look(self, source: str, where: dict[str, Any], seen_at: Any) -> None:
         cursor: str | None = None
         while True:
-            await turn(self.notebook)
-            pages, cursor = await self.notion.query(source, where, cursor)
+            pages, cursor = await paced(self.notebook, partial(self.notion.query, source, where, cursor))
             if await self.notebook.notice([UUID(page["id"]) for page in pages], seen_at):
                 self.noticed.set()
             if cursor is None:
@@ -65,11 +63,10 @@ class Reader:
         """Each data source of the database that has a status, with the filter for pages that ask."""
         if self._filters and time.monotonic() - self._read_at < REFRESH_SECONDS:
             return self._filters
-        await turn(self.notebook)
         found: dict[str, dict[str, Any]] = {}
-        for source in await self.notion.data_sources(self.database_id):
-            await turn(self.notebook)
-            kind = types_of(await self.notion.data_source(source)).get(self.columns.status)
+        for source in await paced(self.notebook, partial(self.notion.data_sources, self.database_id)):
+            about = await paced(self.notebook, partial(self.notion.data_source, source))
+            kind = types_of(about).get(self.columns.status)
             if kind in _FILTERED:
                 found[source] = {"property": self.columns.status, kind: {"equals": self.statuses.ask}}
         if not found:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from chassis.crash import point
@@ -16,8 +17,8 @@ from chassis.telemetry import get_logger
 from notion_connector.columns import Columns, Statuses, text_of
 from notion_connector.gateway import LABEL, Accepted, Busy, Declined, Gateway, GatewayAway
 from notion_connector.metrics import SUBMISSIONS
-from notion_connector.notion import Away, Notion, Refused, Throttled
-from notion_connector.pacing import NotNow, pause, turn
+from notion_connector.notion import Away, Notion, Refused
+from notion_connector.pacing import NotNow, paced, pause
 from notion_connector.store.notebook import Notebook
 from notion_connector.store.requests import Fixed, Request
 
@@ -53,12 +54,8 @@ class Submitter:
     async def _fixed(self, request: Request) -> Request | None:
         """The request with what is to be sent written down; None when there is nothing to send, or not now."""
         try:
-            await turn(self.notebook)
-            page = await self.notion.page(request.page_id)
+            page = await paced(self.notebook, partial(self.notion.page, request.page_id))
         except NotNow as error:
-            await self.notebook.postponed(request, error.seconds, anew=True)
-        except Throttled as error:
-            await self.notebook.slow_down(error.seconds)
             await self.notebook.postponed(request, error.seconds, anew=True)
         except Away:
             await self.notebook.postponed(request, pause(request.failures), anew=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from chassis.telemetry import get_logger
 from notion_connector.columns import Columns, Statuses, Types, Value, text_of, types_of, written
 from notion_connector.metrics import GIVEN_UP, SHOWN
-from notion_connector.notion import Away, Notion, Refused, Throttled
-from notion_connector.pacing import NotNow, pause, turn
+from notion_connector.notion import Away, Notion, Refused
+from notion_connector.pacing import NotNow, paced, pause
 from notion_connector.showing import shown
 from notion_connector.store.notebook import Notebook
 from notion_connector.store.pages import Work
@@ -18,6 +20,10 @@ log = get_logger()
 
 # Notion works on a request for at most a minute: https://developers.notion.com/reference/status-codes
 DOUBT_SECONDS = 60.0
+
+
+class LeaseLost(Exception):
+    """Another replica has the page now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +43,8 @@ class Writer:
         if work is None:
             return False
         try:
-            types = await self._write(work)
+            await self._write(work)
         except NotNow as error:
-            await self.notebook.released(work, error.seconds, failed=False)
-        except Throttled as error:
-            await self.notebook.slow_down(error.seconds)
             await self.notebook.released(work, error.seconds, failed=False)
         except Away as error:
             doubt = self.doubt_seconds if error.doubtful else 0.0
@@ -49,33 +52,42 @@ class Writer:
             log.info("page_not_written", page_id=work.page_id, reason=str(error))
         except Refused as error:
             await self._refused(work, error)
+        except LeaseLost:
+            log.info("page_lease_lost", page_id=work.page_id)
         else:
-            took = await self.notebook.shown(work, types)
+            took = await self.notebook.shown(work)
             if took is not None and work.changed:
                 SHOWN.observe(took)
         return True
 
-    async def _write(self, work: Work) -> Types | None:
-        """Writes what the page should show; the types of its columns, as far as they were needed."""
+    async def _write(self, work: Work) -> None:
+        """Writes what the page should show."""
         values = shown(self.columns, self.statuses, work.job, work.note, asking=work.asking)
         if not values or (not work.changed and not await self._is_overwritten(work, values)):
-            return work.types
-        types = work.types
-        if types is None:
-            await turn(self.notebook)
-            types = types_of(await self.notion.page(work.page_id))
-        properties = written(types, values)
+            return
+        properties = written(work.types or await self._types(work), values)
         if self.columns.status in values and self.columns.status not in properties:
             raise Refused("no_status_column", f"the page has no status or select named {self.columns.status}")
-        await turn(self.notebook)
+        await paced(self.notebook, partial(self._update, work, properties))
+
+    async def _update(self, work: Work, properties: Mapping[str, Any]) -> None:
+        # Right before it is sent: whoever else has the page by now knows something newer.
+        if not await self.notebook.renewed(work):
+            raise LeaseLost
         await self.notion.update(work.page_id, properties)
+
+    async def _types(self, work: Work) -> Types:
+        types = types_of(await self._page(work))
+        await self.notebook.learned(work, types)
         return types
 
     async def _is_overwritten(self, work: Work, values: Mapping[str, Value]) -> bool:
         """Whether a write that came late has put an older answer of ours over the newer one."""
-        await turn(self.notebook)
-        status = text_of(await self.notion.page(work.page_id), self.columns.status)
+        status = text_of(await self._page(work), self.columns.status)
         return status in self.statuses.answers and status != values.get(self.columns.status, status)
+
+    async def _page(self, work: Work) -> dict[str, Any]:
+        return await paced(self.notebook, partial(self.notion.page, work.page_id))
 
     async def _refused(self, work: Work, error: Refused) -> None:
         if error.code != work.refusal:

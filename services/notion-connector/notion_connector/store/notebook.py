@@ -14,7 +14,8 @@ from notion_connector.store import jobs, pace, pages, requests
 from notion_connector.store.pages import Work
 from notion_connector.store.requests import Fixed, Request
 
-LEASE_SECONDS = 60.0
+# A request to Notion or to the gateway, and a moment: so long a page waits for a process that was killed.
+LEASE_SECONDS = 12.0
 WITHDRAWN = Note("")
 
 
@@ -97,10 +98,20 @@ class Notebook:
         async with self._engine.begin() as conn:
             return await pages.claim(conn, lease_seconds=self._lease_seconds)
 
-    async def shown(self, work: Work, types: Types | None) -> float | None:
+    async def renewed(self, work: Work) -> bool:
+        """Makes the lease run from now; False when it was lost."""
+        async with self._engine.begin() as conn:
+            return await pages.renew(conn, work, lease_seconds=self._lease_seconds)
+
+    async def learned(self, work: Work, types: Types) -> None:
+        """The types of the page's columns, which are not asked for again until Notion refuses the page."""
+        async with self._engine.begin() as conn:
+            await pages.learn(conn, work, types)
+
+    async def shown(self, work: Work) -> float | None:
         """The page shows it, after so many seconds; None when the lease was lost."""
         async with self._engine.begin() as conn:
-            return await pages.finish(conn, work, types)
+            return await pages.finish(conn, work)
 
     async def released(self, work: Work, seconds: float, *, failed: bool = True, doubt: float = 0.0) -> None:
         """Tried again after `seconds`. `doubt`: the write may yet arrive for so long."""

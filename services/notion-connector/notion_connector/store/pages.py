@@ -42,6 +42,11 @@ WHERE page_id = (
 RETURNING page_id, version, version > written AS changed, types, note, note_is_error, note_after, failures, refusal
 """)
 
+_RENEW = text("""
+UPDATE page SET leased_until = clock_timestamp() + make_interval(secs => :lease)
+WHERE page_id = :page AND claim = :claim
+""")
+
 _RELEASE = text("""
 UPDATE page SET due_at = greatest(due_at, clock_timestamp() + make_interval(secs => :seconds)),
     leased_until = '-infinity', claim = NULL, failures = failures + :failures,
@@ -49,11 +54,13 @@ UPDATE page SET due_at = greatest(due_at, clock_timestamp() + make_interval(secs
 WHERE page_id = :page AND claim = :claim
 """)
 
+_LEARN = text("UPDATE page SET types = CAST(:types AS jsonb) WHERE page_id = :page AND claim = :claim")
+
 # What was doubtful when it was written is looked at once more when no late write can arrive any longer.
 _WRITTEN = text("""
 WITH before AS (SELECT written, changed_at FROM page WHERE page_id = :page)
-UPDATE page p SET written = :version, written_at = clock_timestamp(), types = CAST(:types AS jsonb),
-    leased_until = '-infinity', claim = NULL, failures = 0, refused_since = NULL, refusal = NULL,
+UPDATE page p SET written = :version, written_at = clock_timestamp(), leased_until = '-infinity', claim = NULL,
+    failures = 0, refused_since = NULL, refusal = NULL,
     doubtful_until = CASE WHEN p.doubtful_until > clock_timestamp() THEN p.doubtful_until END,
     due_at = CASE WHEN p.version > :version THEN clock_timestamp()
         ELSE coalesce(p.doubtful_until, clock_timestamp()) END
@@ -128,6 +135,12 @@ async def claim(conn: AsyncConnection, *, lease_seconds: float) -> Work | None:
     )
 
 
+async def renew(conn: AsyncConnection, work: Work, *, lease_seconds: float) -> bool:
+    """Makes the lease run from now; False when it was lost."""
+    values = {"page": work.page_id, "claim": work.claim, "lease": lease_seconds}
+    return (await conn.execute(_RENEW, values)).rowcount == 1
+
+
 async def release(conn: AsyncConnection, work: Work, seconds: float, *, failed: bool, doubt: float = 0.0) -> None:
     """Gives the page back for `seconds`. `doubt`: a write without an answer may arrive for so long."""
     values = {
@@ -141,14 +154,14 @@ async def release(conn: AsyncConnection, work: Work, seconds: float, *, failed: 
     await conn.execute(_RELEASE, values)
 
 
-async def finish(conn: AsyncConnection, work: Work, types: Types | None) -> float | None:
+async def learn(conn: AsyncConnection, work: Work, types: Types) -> None:
+    """Keeps the types of the page's columns."""
+    await conn.execute(_LEARN, {"page": work.page_id, "claim": work.claim, "types": json.dumps(dict(types))})
+
+
+async def finish(conn: AsyncConnection, work: Work) -> float | None:
     """The page shows the version that was leased; after how many seconds, or None when the lease was lost."""
-    values = {
-        "page": work.page_id,
-        "claim": work.claim,
-        "version": work.version,
-        "types": None if types is None else json.dumps(dict(types)),
-    }
+    values = {"page": work.page_id, "claim": work.claim, "version": work.version}
     took = (await conn.execute(_WRITTEN, values)).scalar()
     return None if took is None else float(took)
 
