@@ -9,7 +9,10 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
-from notion_connector.store import requests
+from chassis.ids import uuid7
+from chassis.testing import eventually
+from notion_connector.showing import JobFacts
+from notion_connector.store import jobs, pages, requests
 from tests.connector_house import House, completed, hear, house_in
 from tests.notion_stub import COLUMNS
 
@@ -82,6 +85,28 @@ async def test_what_was_read_before_our_answer_is_no_new_request(house: House) -
     assert page.status == "Generating Assets"
 
 
+async def test_a_reader_that_began_before_the_answer_was_committed_takes_up_nothing(house: House) -> None:
+    """Its statement sees the request as it is after the answer, and the page as it was before."""
+    page, replica = house.notion.add(), house.replica()
+    await replica.read()
+    held = await replica.submitter.notebook.next_request()
+    assert held is not None
+    async with house.engine.begin() as conn:
+        before = await requests.clock(conn)
+
+    async def waits() -> bool:
+        statement = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        return bool(await house.sql(statement))
+
+    async with house.engine.begin() as conn:
+        assert await requests.end(conn, held)
+        await jobs.merge(conn, [JobFacts(uuid7(), UUID(page.id), "accepted")], ours=True)
+        await pages.change(conn, [UUID(page.id)])
+        reading = asyncio.create_task(replica.reader.notebook.notice([UUID(page.id)], before))
+        await eventually(waits)
+    assert await reading == 0
+
+
 async def test_who_asks_again_within_the_same_minute_gets_another_job(house: House) -> None:
     """Notion's last_edited_time is rounded to a minute."""
     page = house.notion.add()
@@ -130,9 +155,11 @@ async def test_a_gateway_that_is_away_is_asked_again_with_the_same_key(house: Ho
     await replica.read()
     for _ in range(3):
         await replica.submit()
+        page.values["Topic"], page.edited = "Another topic", "2026-07-01T12:05:00.000Z"
         await house.make_due()
     await replica.write()
-    assert len(house.gateway.jobs) == 1
+    assert len(house.gateway.jobs) == len(set(house.gateway.asked)) == 1
+    assert len(house.gateway.asked) == 3
     assert page.status == "Generating Assets"
 
 
@@ -192,6 +219,21 @@ async def test_a_page_asked_again_while_its_own_job_runs_waits_and_shows_no_olde
     await replica.write()
     assert page.status == "Generating Assets"
     assert page.values["Job ID"] == str(house.job_of(page)) != str(first)
+
+
+async def test_an_answer_that_comes_after_the_next_request_does_not_hide_it(house: House) -> None:
+    page, replica = house.notion.add(), house.replica()
+    await replica.look()
+    house.notion.set(page, "Generate Assets")
+    await replica.read()
+    await hear(replica, completed(house.job_of(page), page))
+    await replica.write()
+    assert page.status == "Generate Assets"
+    assert page.values["Assets Generated"] == 22
+    await replica.submit()
+    await replica.write()
+    assert page.status == "Generating Assets"
+    assert len(house.gateway.jobs) == 2
 
 
 async def test_a_page_that_waits_can_be_withdrawn(house: House) -> None:

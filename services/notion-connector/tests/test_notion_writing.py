@@ -66,6 +66,15 @@ async def test_in_whatever_order_it_is_heard_the_end_is_shown(house: House, end:
         assert len(page.statuses) == (2 if order == (0, 1) else 1)
 
 
+async def test_an_end_that_is_heard_first_stays_before_it_is_known_whose_job_it_is(house: House) -> None:
+    page, job, replica = house.notion.add(Status="Draft"), job_of(house), house.replica()
+    await hear(replica, failed(job, page))
+    await hear(replica, accepted(job, page))
+    await replica.write()
+    assert page.statuses == ["Asset Error"]
+    assert page.values["Assets Failed"] == 22
+
+
 async def test_of_two_jobs_the_newer_is_shown_whichever_is_heard_last(house: House) -> None:
     page, older, newer, replica = house.notion.add(Status="Draft"), job_of(house), job_of(house), house.replica()
     await hear(replica, accepted(newer, page))
@@ -78,13 +87,22 @@ async def test_of_two_jobs_the_newer_is_shown_whichever_is_heard_last(house: Hou
 async def test_the_cost_is_final_when_the_job_is_settled(house: House) -> None:
     page, job, replica = house.notion.add(Status="Draft"), job_of(house), house.replica()
     await hear(replica, completed(job, page))
-    settled = JobSettled(job_id=job, cost_micros=1_496_000, currency="USD")
-    await hear(replica, settled, JobSettled(job_id=uuid7(), cost_micros=1, currency="USD"))
     await replica.write()
     assert page.values["Total Cost"] == 1.496
+    settled = JobSettled(job_id=job, cost_micros=1_564_000, currency="USD")
+    await hear(replica, settled, JobSettled(job_id=uuid7(), cost_micros=1, currency="USD"))
     await hear(replica, completed(job, page))
     await replica.write()
-    assert page.values["Total Cost"] == 1.496
+    assert page.values["Total Cost"] == 1.564
+
+
+async def test_a_final_cost_that_is_heard_before_the_end_stays(house: House) -> None:
+    page, job, replica = house.notion.add(Status="Draft"), job_of(house), house.replica()
+    await hear(replica, accepted(job, page))
+    await hear(replica, JobSettled(job_id=job, cost_micros=1_564_000, currency="USD"))
+    await hear(replica, completed(job, page))
+    await replica.write()
+    assert (page.status, page.values["Total Cost"]) == ("Assets Ready", 1.564)
 
 
 async def test_a_batch_is_one_transaction_and_calls_nobody(house: House) -> None:
@@ -112,6 +130,7 @@ async def test_a_label_that_names_no_page_is_passed_over(house: House, label: st
     replica = house.replica()
     await hear(replica, accepted(uuid7(), label))
     assert await house.sql("SELECT 1 FROM job") == []
+    assert await house.sql("SELECT 1 FROM outbox") == [], "and nothing is set aside for it"
     assert page_of({}) is None
 
 
