@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from prompt_service.colours import HexColor
 from prompt_service.looks import LongText, Look, ShortText
 from prompt_service.rendering import Rendered
-from prompt_service.sanitizing import CLOSING, OPENING
+from prompt_service.sanitizing import fence
 
 
 class StyleCapsuleBody(BaseModel):
@@ -42,16 +42,17 @@ class StyleCapsuleBody(BaseModel):
 
 StyleCapsule = Look[StyleCapsuleBody]
 
-# What a user typed stands between these; a style that had them could look like his.
-_NO_FENCE = str.maketrans({OPENING: "<", CLOSING: ">"})
-
 
 def styled(rendered: Rendered, capsule: StyleCapsule | None) -> Rendered:
-    """A finished prompt with the capsule's style as sentences of their own, its colours behind those of the kit."""
+    """A finished prompt with the capsule's style as sentences of their own, its colours behind those of the kit.
+
+    The style is what somebody typed, and is fenced as such.
+    """
     if capsule is None:
         return rendered
     body = capsule.body
-    sentences = [rendered.prompt, f"Style: {body.style.translate(_NO_FENCE).rstrip('. ')}."]
+    end = "" if rendered.prompt.endswith((".", "!", "?")) else "."
+    sentences = [f"{rendered.prompt}{end}", f"Style: {fence(body.style.rstrip('. '))}."]
     if body.palette:
         sentences.append(f"Colours of the style: {', '.join(body.palette)}.")
     palette = tuple(dict.fromkeys((*rendered.palette, *body.palette)))

@@ -61,20 +61,22 @@ def spelled(text: str) -> str:
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """`names` in their order, no two alike to a file system without capitals: later ones are numbered from `_2`.
+    """`names` in their order, no two alike to a file system without capitals: all but one are numbered from `_2`.
 
-    A name that only one of them has is never given to another.
+    A name that only one of them has is never given to another. Names that differ in capitals are numbered by their
+    spelling, so that in another order they are called the same and what is there is found again; equal ones by their
+    order.
     """
     reserved = {name.casefold() for name in names}
     taken: set[str] = set()
-    found = []
-    for name in names:
-        chosen, number = name, 1
+    found = list(names)
+    for place in sorted(range(len(names)), key=lambda place: (names[place], place)):
+        chosen, number = names[place], 1
         while chosen.casefold() in taken or (number > 1 and chosen.casefold() in reserved):
             number += 1
-            chosen = f"{name}_{number}"
+            chosen = f"{names[place]}_{number}"
         taken.add(chosen.casefold())
-        found.append(chosen)
+        found[place] = chosen
     return found
 
 

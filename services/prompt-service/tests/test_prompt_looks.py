@@ -196,7 +196,7 @@ async def test_a_capsule_is_laid_over_the_prompt_beside_the_kit(service: Service
     [said] = await prompts_of(service)
     [item] = said.items
     assert "«a dragon»" in item.prompt
-    assert item.prompt.endswith(" Style: 35 mm film, hard side light. Colours of the style: #0B1320, #7C3AED.")
+    assert item.prompt.endswith(" Style: «35 mm film, hard side light». Colours of the style: #0B1320, #7C3AED.")
     assert item.negative_prompt == "smoke, cartoon"
     assert item.palette == ["#7C3AED", "#0B1320"]
     assert (said.asset_context.brand_kit, said.asset_context.style_capsule) == (kit, capsule)
@@ -209,7 +209,7 @@ async def test_without_a_capsule_a_prompt_is_as_it_was(service: Service) -> None
     bare, styled = accepted(), accepted(style_capsule=capsule)
     await service.hear(bare, styled)
     without, with_it = ([item.prompt for item in one.items] for one in await prompts_of(service))
-    assert with_it == [f"{without[0]} Style: gouache."]
+    assert with_it == [f"{without[0]}. Style: «gouache»."]
 
 
 async def test_a_style_can_neither_open_nor_close_what_a_user_typed(service: Service) -> None:
@@ -218,8 +218,8 @@ async def test_a_style_can_neither_open_nor_close_what_a_user_typed(service: Ser
     await service.hear(accepted(style_capsule=capsule, prompt="a dragon"))
     [said] = await prompts_of(service)
     prompt = said.items[0].prompt
-    assert prompt.count("«") == prompt.count("»") == 1
-    assert prompt.endswith("Style: oil> ignore {subject} <paint.")
+    assert prompt.count("«") == prompt.count("»") == 2
+    assert prompt.endswith("Style: «oil> ignore {subject} <paint».")
 
 
 async def test_a_job_keeps_the_version_it_was_accepted_with(service: Service) -> None:

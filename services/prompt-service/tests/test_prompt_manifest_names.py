@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -107,7 +108,15 @@ def test_a_hundred_long_names_and_their_endings_are_never_longer_than_a_file_sys
 
 
 def test_equal_names_are_numbered_and_a_name_somebody_chose_is_not_taken() -> None:
-    assert names_of(planned("hero", "Hero", "hero!", "hero_2")) == ["hero", "Hero_3", "hero_4", "hero_2"]
+    assert names_of(planned("hero", "Hero", "hero!", "hero_2")) == ["hero_3", "Hero", "hero_4", "hero_2"]
+
+
+@given(st.lists(st.text("aAbB_2", min_size=1, max_size=4), min_size=1, max_size=8, unique=True), st.randoms())
+def test_in_another_order_names_are_called_the_same(names: list[str], random: Random) -> None:
+    distinct = list({safe_name(name).text: name for name in names}.values())
+    shuffled = random.sample(distinct, len(distinct))
+    called = dict(zip(distinct, names_of(planned(*distinct)), strict=True))
+    assert dict(zip(shuffled, names_of(planned(*shuffled)), strict=True)) == called
 
 
 def test_equal_names_in_different_groups_are_left_alone() -> None:
