@@ -123,7 +123,7 @@ async def test_all_fields_that_are_wrong_are_told_at_once(owner: httpx.AsyncClie
 
 
 BAD_KITS: dict[str, tuple[dict[str, Any], str, str]] = {
-    "colour that is none": ({**KIT, "primary_colors": ["#7C3AED", "red"]}, "/primary_colors/1", "pattern"),
+    "colour that is none": ({**KIT, "primary_colors": ["#7C3AED", "red"]}, "/primary_colors/1", "no colour"),
     "no colour": ({**KIT, "primary_colors": []}, "/primary_colors", "at least 1"),
     "no tone": ({"name": "x", "primary_colors": ["#7C3AED"]}, "/tone", "required"),
     "name too long": ({**KIT, "name": "x" * 101}, "/name", "at most 100"),
