@@ -79,9 +79,10 @@ class Submitter:
     def _what(self, request: Request, page: dict[str, Any]) -> Fixed:
         columns, revision = self.columns, str(page.get("last_edited_time", ""))
         channel, project = text_of(page, columns.channel), text_of(page, columns.project)
+        # An empty cell says nothing: an empty topic would be one, and pictures of nothing in particular would be paid.
+        told = {"topic": text_of(page, columns.topic), "story_direction": text_of(page, columns.story_direction)}
         body = {
-            "topic": text_of(page, columns.topic),
-            "story_direction": text_of(page, columns.story_direction),
+            **{name: text for name, text in told.items() if text.strip()},
             "channel": channel,
             "project": project,
             "labels": {LABEL: str(request.page_id)},

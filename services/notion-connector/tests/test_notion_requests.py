@@ -41,6 +41,12 @@ async def test_a_page_that_asks_becomes_a_manifest_and_shows_it(house: House) ->
     assert page.values["Job ID"] == str(house.job_of(page))
 
 
+async def test_an_empty_cell_is_not_sent(house: House) -> None:
+    house.notion.add(Topic="", Story_Direction="  ")
+    await house.replica().look()
+    assert house.gateway.bodies[0].keys() == {"channel", "project", "labels"}
+
+
 async def test_a_page_that_does_not_ask_is_left_alone(house: House) -> None:
     page = house.notion.add(Status="Draft")
     await house.replica().look()
