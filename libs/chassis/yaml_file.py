@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
 
 import yaml
@@ -18,8 +19,29 @@ Place = tuple[int | str, ...]
 Fault = tuple[Place, str]
 
 
+@dataclass(frozen=True, slots=True)
+class YamlFault:
+    """One thing that is wrong, and where; of what is no YAML at all not even a line may be known."""
+
+    line: int | None
+    place: Place
+    words: str
+
+    def __str__(self) -> str:
+        line = "" if self.line is None else f"line {self.line}"
+        return ": ".join(filter(None, (line, ".".join(map(str, self.place)), self.words)))
+
+
+class BrokenYaml(StartError):
+    """A file that cannot be used, with everything that is wrong with it."""
+
+    def __init__(self, name: str, faults: Sequence[YamlFault]) -> None:
+        super().__init__([f"{name}: {fault}" for fault in faults])
+        self.faults = tuple(faults)
+
+
 def read_yaml(raw: bytes, cls: type[M], *, place: str, faults: Callable[[M], Iterable[Fault]] = lambda found: ()) -> M:
-    """What the file at `place` says, given its bytes. Raises `StartError` with a sentence for each fault in it.
+    """What the file at `place` says, given its bytes. Raises `BrokenYaml` with every fault in it.
 
     `faults` finds those that the model cannot see.
     """
@@ -28,17 +50,17 @@ def read_yaml(raw: bytes, cls: type[M], *, place: str, faults: Callable[[M], Ite
         tree = loader.get_single_node()
         said = loader.construct_document(tree) if tree is not None else None
         if not isinstance(said, Mapping):
-            raise StartError([f"{place}: line 1: there has to be a mapping of {', '.join(cls.model_fields)}"])
+            raise BrokenYaml(place, [YamlFault(1, (), f"there has to be a mapping of {', '.join(cls.model_fields)}")])
         found = cls.model_validate(said)
-        problems = [_sentence(tree, *fault) for fault in faults(found)]
+        problems = [_located(tree, *fault) for fault in faults(found)]
     except yaml.YAMLError as error:
-        raise StartError([f"{place}: {_not_yaml(error)}"]) from error
+        raise BrokenYaml(place, [_not_yaml(error)]) from error
     except RecursionError as error:
-        raise StartError([f"{place}: is nested too deeply"]) from error
+        raise BrokenYaml(place, [YamlFault(None, (), "is nested too deeply")]) from error
     except ValidationError as error:
-        problems = [_sentence(tree, *_fault(cls, problem)) for problem in error.errors()]
+        problems = [_located(tree, *_fault(cls, problem)) for problem in error.errors()]
     if problems:
-        raise StartError([f"{place}: {problem}" for problem in problems])
+        raise BrokenYaml(place, problems)
     return found
 
 
@@ -56,18 +78,17 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _not_yaml(error: yaml.YAMLError) -> str:
+def _not_yaml(error: yaml.YAMLError) -> YamlFault:
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return f"is not YAML: {' '.join(str(error).split())}"
+        return YamlFault(None, (), f"is not YAML: {' '.join(str(error).split())}")
     said = ", ".join(filter(None, (error.context, error.problem)))
     what = "" if isinstance(error, yaml.constructor.ConstructorError) else "is not YAML: "
-    return f"line {error.problem_mark.line + 1}: {what}{said}"
+    return YamlFault(error.problem_mark.line + 1, (), f"{what}{said}")
 
 
-def _sentence(tree: Any, place: Place, words: str) -> str:
+def _located(tree: Any, place: Place, words: str) -> YamlFault:
     *_, node = _down(tree, place)
-    line = node.start_mark.line + 1 if node is not None else 1
-    return f"line {line}: {'.'.join(map(str, place)) or 'file'}: {words}"
+    return YamlFault(node.start_mark.line + 1 if node is not None else 1, place, words)
 
 
 def _fault(cls: type[BaseModel], problem: Any) -> Fault:

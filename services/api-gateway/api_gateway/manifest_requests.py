@@ -11,7 +11,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from api_gateway.money import micros
 from api_gateway.orders import Order
 from api_gateway.requests import (
-    CUSTOM_PROMPT_LIMIT,
     DEAREST,
     LONGEST_DEADLINE,
     MAX_LABELS,
@@ -26,6 +25,7 @@ from api_gateway.requests import (
     Prompt,
     RouteRequest,
     Text,
+    Variable,
     Word,
 )
 from chassis.errors import FieldError
@@ -44,7 +44,6 @@ def _keepable(name: str) -> str:
 
 AnyName = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME), AfterValidator(_keepable)]
 Writing = Annotated[Text, StringConstraints(max_length=PROMPT_LIMIT)]
-Variable = Annotated[Text, StringConstraints(max_length=CUSTOM_PROMPT_LIMIT)]
 Edge = Annotated[int, Field(ge=MIN_PIXELS, le=MAX_PIXELS)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 

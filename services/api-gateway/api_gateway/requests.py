@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from api_gateway.inputs import INPUTS, MOST_INPUTS, InputRequest, roles_problem
 from api_gateway.kinds import (
@@ -50,6 +50,13 @@ def _no_null(text: str) -> str:
     return text
 
 
+def _as_text(value: Any) -> Any:
+    """A value of a variable as templates take it: JSON has numbers and truth values of its own."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, int | float) else value
+
+
 def _not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be blank")
@@ -64,6 +71,11 @@ def _safe_path(path: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_no_null)]
+Variable = Annotated[
+    Text,
+    StringConstraints(max_length=CUSTOM_PROMPT_LIMIT),
+    BeforeValidator(_as_text, json_schema_input_type=str | int | float | bool),
+]
 Word = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,100}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 LabelText = Annotated[str, StringConstraints(max_length=255), AfterValidator(_no_null)]
@@ -170,7 +182,7 @@ class JobRequest(BaseModel):
     )
     template: Name | None = None
     template_version: Name | None = None
-    variables: dict[Name, Text] = Field(default_factory=dict, max_length=MAX_VARIABLES)
+    variables: dict[Name, Variable] = Field(default_factory=dict, max_length=MAX_VARIABLES)
     route: RouteRequest = Field(default_factory=RouteRequest)
     max_cost: Decimal | None = Field(
         default=None, gt=0, le=DEAREST, decimal_places=6, description="in USD; a decimal string", examples=["0.50"]
@@ -181,13 +193,6 @@ class JobRequest(BaseModel):
     run: Word | None = None
     labels: dict[Name, LabelText] = Field(default_factory=dict, max_length=MAX_LABELS)
     webhook_url: str | None = Field(default=None, description="not possible yet")
-
-    @field_validator("variables")
-    @classmethod
-    def _short(cls, value: dict[str, str]) -> dict[str, str]:
-        if any(len(text) > CUSTOM_PROMPT_LIMIT for text in value.values()):
-            raise ValueError(f"a variable has at most {CUSTOM_PROMPT_LIMIT} characters")
-        return value
 
 
 class GenerateRequest(BaseModel):

@@ -155,6 +155,12 @@ def test_a_digest_sees_every_difference_and_no_order() -> None:
     assert digest(kind="video") == digest(kind="video", duration_seconds=8, format="mp4", genre=None)
 
 
+@pytest.mark.parametrize(("sent", "kept"), [(5, "5"), (0.5, "0.5"), (True, "yes"), (False, "no"), ("5", "5")])
+def test_a_variable_may_be_sent_as_what_it_is(sent: object, kept: str) -> None:
+    asked = {"kind": "image", "prompt": "a fox", "template": "poster", "variables": {"a": sent}}
+    assert translate(JobRequest.model_validate(asked)).spec.variables == {"a": kept}
+
+
 def test_a_field_that_comes_to_the_schema_later_changes_no_digest_that_is_kept() -> None:
     order = translate(JobRequest(kind="image", prompt="a fox", labels={"scene": "12"}))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from prompt_service.faults import Fault, raise_all
 from prompt_service.sanitizing import clean, is_visible
 
 MAX_VARIABLE = 500
@@ -30,7 +31,7 @@ _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
 _YES_OR_NO = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 
 
-def _as_typed(value: Any) -> Any:
+def as_text(value: Any) -> Any:
     """YAML and JSON have numbers and truth values of their own; a variable is a text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -45,7 +46,7 @@ def _one_line(text: str) -> str:
 
 Words = Annotated[str, StringConstraints(max_length=MAX_VARIABLE), AfterValidator(_one_line)]
 """What the author of a template writes, in one line."""
-Typed = Annotated[Words, BeforeValidator(_as_typed)]
+Typed = Annotated[Words, BeforeValidator(as_text)]
 Bound = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 
 
@@ -69,34 +70,35 @@ class Placeholder(BaseModel):
     max_length: int | None = Field(default=None, ge=1, le=MAX_VARIABLE)
 
     @model_validator(mode="after")
-    def _has_a_way_out(self) -> Placeholder:
-        if not self.required and self.default is None:
-            raise ValueError("a placeholder that is not required needs a default")
+    def _fits_together(self) -> Placeholder:
+        faults = [*self._misplaced(), *self._contradictions()]
+        # Whether a default is taken means nothing before that.
+        raise_all("placeholder", faults or self._default_not_taken())
         return self
 
-    @model_validator(mode="after")
-    def _says_what_its_type_knows(self) -> Placeholder:
-        limits = {name for name in ("type", "choices", "min", "max", "max_length") if name in self.model_fields_set}
-        if self.source != "variable" and limits:
-            raise ValueError(f"only a variable has {', '.join(sorted(limits))}")
+    def _misplaced(self) -> Iterator[Fault]:
+        """What is said of another source or type than the placeholder's."""
         if self.keep_paragraphs and self.source != "text":
-            raise ValueError("only the user's text has paragraphs to keep")
-        for name, types in _MEANT_FOR.items():
-            if getattr(self, name) is not None and self.type not in types:
-                raise ValueError(f"{name} means nothing for the type {self.type}")
-        if self.type == "choice" and (not self.choices or "" in self.choices):
-            raise ValueError("the type choice needs choices, none of them empty")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError("min is more than max")
-        return self
+            yield ("keep_paragraphs",), "only the user's text has paragraphs to keep"
+        for name in ("type", *_MEANT_FOR):
+            if self.source != "variable" and name in self.model_fields_set:
+                yield (name,), f"only a variable has {name}"
+            elif getattr(self, name) is not None and self.type not in _MEANT_FOR.get(name, (self.type,)):
+                yield (name,), f"{name} means nothing for the type {self.type}"
 
-    @model_validator(mode="after")
-    def _has_a_default_that_it_takes(self) -> Placeholder:
+    def _contradictions(self) -> Iterator[Fault]:
+        if not self.required and self.default is None:
+            yield (), "a placeholder that is not required needs a default"
+        if self.type == "choice" and (not self.choices or "" in self.choices):
+            yield ("choices",), "the type choice needs choices, none of them empty"
+        if self.min is not None and self.max is not None and self.min > self.max:
+            yield ("min",), "min is more than max"
+
+    def _default_not_taken(self) -> Iterator[Fault]:
         if self.default is None:
-            return self
+            return
         if self.fallback() is None or (self.type == "text" and len(self.default) > self.longest):
-            raise ValueError(f"the default has to be {self.allowed()}")
-        return self
+            yield ("default",), f"the default has to be {self.allowed()}"
 
     def taken(self, value: str) -> str | None:
         """How `value`, given for the variable and not empty, stands in a prompt; None: it is none that is allowed."""

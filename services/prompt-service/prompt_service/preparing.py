@@ -43,6 +43,10 @@ NO_PROMPT = Rendered(prompt="", headline=None, palette=(), warnings=("there is n
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 
 
+class NotMade(ValueError):
+    """The job asks for prompts that are not made; says why in words that its user may see."""
+
+
 @dataclass(frozen=True, slots=True)
 class Looks:
     """The brand kit and the style capsule of a job, in the versions that it was accepted with."""
@@ -58,23 +62,29 @@ def prepare(
 
     `composition` is what a manifest without items shows; without it, what the rules make of its story.
     """
-    spec = requested.request
     try:
-        template = find_template(templates, spec.template or default_template(spec), spec.template_version)
-        if template.kind != spec.kind:
-            message = f"template {template.name} {template.version} makes {template.kind}, the job asks for {spec.kind}"
-            return rejected(requested.job_id, ErrorCode.INVALID_REQUEST, message)
-        in_template = branded(template, looks.kit.body if looks.kit else None)
-        filling = _Filling(spec, template, in_template, looks.capsule, _asked(spec))
-        if spec.manifest is None:
-            items, warnings = _items(requested.job_id, filling)
-        else:
-            items, warnings = _items_of_manifest(spec.manifest, plan_of(spec.manifest, composition), filling)
-    except (TemplateNotFound, NotFilled, BadManifest) as error:
+        return prompts_of(requested, looks, templates, composition)
+    except (TemplateNotFound, NotFilled, BadManifest, NotMade) as error:
         return rejected(requested.job_id, ErrorCode.INVALID_REQUEST, str(error))
+
+
+def prompts_of(
+    requested: JobRequested, looks: Looks, templates: Templates, composition: Composition | None = None
+) -> PromptsPrepared:
+    """As `prepare`. Raises `TemplateNotFound`, `NotFilled`, `BadManifest` or `NotMade` where there are none."""
+    spec = requested.request
+    template = find_template(templates, spec.template or default_template(spec), spec.template_version)
+    if template.kind != spec.kind:
+        makes = f"template {template.name} {template.version} makes {template.kind}"
+        raise NotMade(f"{makes}, the job asks for {spec.kind}")
+    in_template = branded(template, looks.kit.body if looks.kit else None)
+    filling = _Filling(spec, template, in_template, looks.capsule, _asked(spec))
+    if spec.manifest is None:
+        items, warnings = _items(requested.job_id, filling)
+    else:
+        items, warnings = _items_of_manifest(spec.manifest, plan_of(spec.manifest, composition), filling)
     if _prompt_bytes(items) > MAX_PROMPT_BYTES:
-        message = f"the job's prompts are more than {MAX_PROMPT_BYTES // 1024} KiB"
-        return rejected(requested.job_id, ErrorCode.INVALID_REQUEST, message)
+        raise NotMade(f"the job's prompts are more than {MAX_PROMPT_BYTES // 1024} KiB")
     return PromptsPrepared(
         job_id=requested.job_id,
         items=items,
@@ -117,7 +127,7 @@ class _Filling:
         return styled(self.branded.fill(text, self.spec.variables, self.asked), self.capsule)
 
     def negative_prompt(self, text: str | None) -> str | None:
-        return without(text, self.capsule)
+        return without(clean(text or "", limit=LONGEST_TEXT), self.capsule)
 
 
 def _items(job_id: UUID, filling: _Filling) -> tuple[list[PreparedItem], list[str]]:
@@ -144,8 +154,8 @@ def _items_of_manifest(manifest: ManifestSpec, plan: Plan, filling: _Filling) ->
     for entry in plan.entries:
         asked = entry.item
         rendered = filling.prompt(entry.subject) if entry.subject else NO_PROMPT
-        negative = clean(asked.negative_prompt or filling.spec.negative_prompt or "", limit=LONGEST_TEXT)
-        item = _item(filling, rendered, filling.negative_prompt(negative))
+        negative = filling.negative_prompt(asked.negative_prompt or filling.spec.negative_prompt)
+        item = _item(filling, rendered, negative)
         own = {
             "number": entry.number,
             "name": entry.name,

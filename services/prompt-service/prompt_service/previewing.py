@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from chassis.errors import RemoteProblem
+from chassis.errors import FieldError, RemoteProblem
 from chassis.ids import uuid7
-from prompt_service.placeholders import MAX_VARIABLE
-from prompt_service.preparing import Looks, prepare
-from prompt_service.rendering import MAX_PARAGRAPHS
+from prompt_service.placeholders import MAX_VARIABLE, as_text
+from prompt_service.preparing import Looks, prompts_of
+from prompt_service.rendering import MAX_PARAGRAPHS, MAX_TEXT, NotFilled
 from prompt_service.templates import Template, Version
 from schemas.jobs import JobRequested
 from schemas.parts import JobSpec, PreparedItem
-from schemas.prompts import PromptsRejected
 
 _Word = Annotated[str, StringConstraints(max_length=100)]
+_Value = Annotated[str, StringConstraints(max_length=MAX_VARIABLE), BeforeValidator(as_text)]
 
 
 class PreviewBody(BaseModel):
@@ -27,11 +27,10 @@ class PreviewBody(BaseModel):
 
     template_version: Version | None = None
     prompt: Annotated[str, StringConstraints(max_length=MAX_PARAGRAPHS)] | None = None
+    negative_prompt: Annotated[str, StringConstraints(max_length=MAX_TEXT)] | None = None
     brand_kit_id: UUID | None = None
     style_capsule_id: UUID | None = None
-    variables: dict[_Word, Annotated[str, StringConstraints(max_length=MAX_VARIABLE)]] = Field(
-        default_factory=dict, max_length=50
-    )
+    variables: dict[_Word, _Value] = Field(default_factory=dict, max_length=50)
     effect: _Word | None = None
     genre: _Word | None = None
     instrumental: bool = True
@@ -45,7 +44,9 @@ def preview(template: Template, body: PreviewBody, looks: Looks, user_id: UUID) 
     asked = body.model_dump(exclude={"template_version", "brand_kit_id", "style_capsule_id"})
     spec = JobSpec(kind=template.kind, template=template.name, template_version=template.version, **asked)
     job = JobRequested(job_id=uuid7(), user_id=user_id, request=spec)
-    answer = prepare(job, looks, {(template.name, template.version): template})
-    if isinstance(answer, PromptsRejected):
-        raise RemoteProblem(answer.code, 422, answer.message)
-    return answer.items[0]
+    try:
+        return prompts_of(job, looks, {(template.name, template.version): template}).items[0]
+    except NotFilled as error:
+        raise RemoteProblem(
+            "INVALID_REQUEST", 422, str(error), errors=[FieldError(error.pointer, str(error))]
+        ) from error

@@ -14,6 +14,7 @@ from prompt_service.kits import BrandKitBody
 from prompt_service.placeholders import Placeholder
 from prompt_service.sanitizing import clean, fence, headline_of
 from prompt_service.templates import Template
+from schemas.parts import Kind
 
 MAX_TEXT = 4000
 MAX_PARAGRAPHS = 2 * MAX_TEXT + 2
@@ -21,35 +22,48 @@ MAX_PARAGRAPHS = 2 * MAX_TEXT + 2
 # By so much more is read than is taken, so that what is too long is seen to be, whatever white space its cut ends in.
 _BEYOND = 3
 _NAMED_AT_MOST = 10
+_FIELDS: Mapping[str, str] = {
+    "voices": "instrumental",
+    "seconds": "duration_seconds",
+    "looping": "loop",
+    "tiling": "tileable",
+}
+"""Which field of a request a slot is filled from, where it is called otherwise."""
+_EXPECTED: Mapping[Kind, tuple[str, ...]] = {Kind.SFX: (), Kind.MUSIC: ("tone",)}
+"""What of a kit its prompts should show (R106); of all that can be seen its colours and its tone."""
 
 
 class NotFilled(ValueError):
-    """The template cannot be filled with what there is; says why in words that its user may see."""
+    """The template cannot be filled with what there is; says why in words that its user may see.
 
-    def __init__(self, template: Template, problem: str) -> None:
+    `pointer` is to the field of the request that is missing or wrong (RFC 6901).
+    """
+
+    def __init__(self, template: Template, problem: str, pointer: str) -> None:
         super().__init__(f"template {template.name} {template.version} {problem}")
+        self.pointer = pointer
 
 
 class MissingPlaceholder(NotFilled):
     """The template needs a value that nobody gave."""
 
     def __init__(self, template: Template, name: str, placeholder: Placeholder) -> None:
-        sources = {
-            "text": "a prompt",
-            "brand_kit": "a brand kit",
-            "variable": f"the variable {name}",
-            "request": f"the field {name}",
-        }
-        super().__init__(template, f"needs {sources[placeholder.source]}")
+        field = _FIELDS.get(name, name)
+        needed, pointer = {
+            "text": ("a prompt", "/prompt"),
+            "brand_kit": ("a brand kit", "/brand_kit_id"),
+            "variable": (f"the variable {name}", f"/variables/{name}"),
+            "request": (f"the field {field}", f"/{field}"),
+        }[placeholder.source]
+        super().__init__(template, f"needs {needed}", pointer)
 
 
 class WrongValue(NotFilled):
     """A variable has a value that the template does not take. The value itself is not repeated."""
 
     def __init__(self, template: Template, name: str, placeholder: Placeholder) -> None:
-        super().__init__(
-            template, f"does not take this value of the variable {name}: it has to be {placeholder.allowed()}"
-        )
+        problem = f"does not take this value of the variable {name}: it has to be {placeholder.allowed()}"
+        super().__init__(template, problem, f"/variables/{name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +91,8 @@ class Branded:
     palette: tuple[str, ...]
     limit: int
     variables: frozenset[str]
+    without: str | None
+    """What of the kit no prompt of this template shows, in words."""
 
     def fill(self, text: str | None, variables: Mapping[str, str], asked: Mapping[str, str]) -> Rendered:
         """The finished prompt. Raises `MissingPlaceholder` and `WrongValue`.
@@ -122,7 +138,7 @@ class Branded:
         return fence(taken) if placeholder.type == "text" else taken
 
     def _warnings(self, text: str | None, given: str, shown: str, variables: Mapping[str, str]) -> list[str]:
-        said = []
+        said = [self.without] if self.without else []
         if text and not given:
             said.append("the prompt had no visible characters")
         if len(given) > self.limit:
@@ -168,7 +184,16 @@ def branded(template: Template, kit: BrandKitBody | None) -> Branded:
         palette=(*kit.primary_colors, *kit.accent_colors) if kit else (),
         limit=MAX_PARAGRAPHS if any(one.keep_paragraphs for one in placeholders.values()) else MAX_TEXT,
         variables=frozenset(name for name, one in placeholders.items() if one.source == "variable"),
+        without=_not_shown(template) if kit else None,
     )
+
+
+def _not_shown(template: Template) -> str | None:
+    shown = {name for name, one in template.placeholders.items() if one.source == "brand_kit"}
+    missing = [name for name in _EXPECTED.get(template.kind, ("primary_colors", "tone")) if name not in shown]
+    if not missing:
+        return None
+    return f"template {template.name} {template.version} has no slot for the brand kit's {' and '.join(missing)}"
 
 
 def fallback(template: Template, name: str, placeholder: Placeholder) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from chassis.errors import StartError
 from chassis.yaml_file import read_yaml
+from prompt_service.faults import Fault, raise_all
 from prompt_service.placeholders import FILLED_BY, Placeholder, Words
 from prompt_service.sanitizing import is_visible
 from schemas.parts import Kind
@@ -69,20 +70,22 @@ class TemplateText(BaseModel):
 
     @model_validator(mode="after")
     def _slots_and_placeholders_agree(self) -> TemplateText:
+        raise_all("template", self._disagreements())
+        return self
+
+    def _disagreements(self) -> Iterator[Fault]:
         slots = set(SLOT.findall(self.base_prompt))
         if _BRACES.search(SLOT.sub("", self.base_prompt)):
-            raise ValueError("base_prompt has a brace that is no slot: slots are {lower_case_names}")
+            yield ("base_prompt",), "base_prompt has a brace that is no slot: slots are {lower_case_names}"
         if unknown := sorted(slots - set(self.placeholders)):
-            raise ValueError(f"base_prompt uses slots that are not in placeholders: {', '.join(unknown)}")
-        if unused := sorted(set(self.placeholders) - slots):
-            raise ValueError(f"placeholders that base_prompt never uses: {', '.join(unused)}")
-        for source, names in FILLED_BY.items():
-            asked = {name for name, placeholder in self.placeholders.items() if placeholder.source == source}
-            if unknown := sorted(asked - set(names)):
-                filler = source.replace("_", " ")
-                known = ", ".join(names)
-                raise ValueError(f"placeholders that no {filler} fills: {', '.join(unknown)}; a {filler} has {known}")
-        return self
+            yield ("base_prompt",), f"base_prompt uses slots that are not in placeholders: {', '.join(unknown)}"
+        for name, placeholder in self.placeholders.items():
+            if name not in slots:
+                yield ("placeholders", name), "base_prompt never uses it"
+            filled = FILLED_BY.get(placeholder.source)
+            if filled is not None and name not in filled:
+                filler = placeholder.source.replace("_", " ")
+                yield ("placeholders", name), f"no {filler} fills it; a {filler} has {', '.join(filled)}"
 
 
 class TemplateBody(TemplateText):

@@ -12,10 +12,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from prompt_service.kits import BrandKitBody
+from prompt_service.placeholders import Placeholder
 from prompt_service.rendering import MAX_PARAGRAPHS, MAX_TEXT, Rendered, branded, render
 from prompt_service.sanitizing import CLOSING, OPENING, clean, fence
 from prompt_service.templates import SLOT, Template, TemplateFile, own_template
-from schemas.parts import AssetType
+from schemas.parts import AssetType, Kind
 from tests.prompt_harness import TEMPLATES
 
 COLOURS = st.integers(0, 0xFFFFFF).map(lambda number: f"#{number:06X}")
@@ -242,3 +243,39 @@ def test_twenty_thousand_prompts_a_second_are_made_with_a_kit_on_one_core(text: 
         f"\n{slowest:.0f} prompts/s; {prompts_per_second(lambda: ready.fill(text, {}, {})):.0f} with the kit in place"
     )
     assert slowest >= 20_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "base_prompt", "missing"),
+    [
+        (Kind.IMAGE, "{subject}", "primary_colors and tone"),
+        (Kind.IMAGE, "{subject} {tone}", "primary_colors"),
+        (Kind.VIDEO, "{subject} {primary_colors}", "tone"),
+        (Kind.MUSIC, "{subject}", "tone"),
+        (Kind.MUSIC, "{subject} {tone}", None),
+        (Kind.SFX, "{subject}", None),
+        (Kind.IMAGE, "{subject} {primary_colors} {tone}", None),
+    ],
+)
+def test_a_brand_kit_that_a_template_does_not_show_is_warned_of(
+    kind: Kind, base_prompt: str, missing: str | None
+) -> None:
+    slots = {name: Placeholder(source="brand_kit", default="") for name in ("primary_colors", "tone")}
+    placeholders = {"subject": Placeholder(source="text", required=True)} | slots
+    file = TemplateFile(
+        name="poster",
+        version="v1.0",
+        kind=kind,
+        base_prompt=base_prompt,
+        quality_modifiers=[],
+        placeholders={name: one for name, one in placeholders.items() if f"{{{name}}}" in base_prompt},
+    )
+    template = own_template(file)
+    said = () if missing is None else (f"template poster v1.0 has no slot for the brand kit's {missing}",)
+    assert render(template, "a fox", KIT, {}).warnings == said
+    assert render(template, "a fox", None, {}).warnings == ()
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=lambda template: template.name)
+def test_the_shipped_templates_show_a_brand_kit_as_far_as_their_kind_can(template: Template) -> None:
+    assert branded(template, KIT).without is None

@@ -162,7 +162,7 @@ def test_the_shortest_prompts_that_providers_take_leave_room_for_the_subject() -
         (
             "name: image\nversion: v1.0\nkind: image\nbase_prompt: x {z}\nquality_modifiers: []\n"
             "placeholders: {z: {source: request, required: true}}\n",
-            "no request fills: z; a request has effect, genre",
+            "placeholders.z: no request fills it; a request has effect, genre",
         ),
     ],
 )

@@ -221,6 +221,37 @@ async def test_a_preview_takes_what_templates_ask_of_a_request(client: httpx.Asy
     assert "of 5 seconds: «waves». The last frame meets the first" in shown["prompt"]
 
 
+async def test_a_preview_takes_what_is_not_to_be_seen(client: httpx.AsyncClient) -> None:
+    body = {"prompt": "a fox", "negative_prompt": "  snow\u200b "}
+    assert (await client.post("/v1/templates/image/preview", json=body)).json()["negative_prompt"] == "snow"
+
+
+@pytest.mark.parametrize("stars", ["5", 5])
+async def test_a_number_may_be_sent_as_one(client: httpx.AsyncClient, stars: str | int) -> None:
+    await make_template(client)
+    body = {"prompt": "a fox", "variables": {"count": stars}}
+    assert "with 5 stars" in (await client.post("/v1/templates/poster/preview", json=body)).json()["prompt"]
+
+
+async def test_a_preview_that_cannot_be_made_points_at_the_field(client: httpx.AsyncClient) -> None:
+    looped = {"base_prompt": "{looping} {size}", "placeholders": REQUIRED}
+    await make_template(client, POSTER | looped)
+    for name, body, pointer in [
+        ("poster", {}, "/loop"),
+        ("poster", {"loop": True}, "/variables/size"),
+        ("poster", {"loop": True, "variables": {"size": "large"}}, "/variables/size"),
+        ("image", {}, "/prompt"),
+        ("thumbnail", {}, "/brand_kit_id"),
+    ]:
+        refused = await client.post(f"/v1/templates/{name}/preview", json=body)
+        said = problem_of(refused, 422)
+        assert refused.json()["errors"] == [{"pointer": pointer, "detail": said}]
+
+
+REQUIRED = {
+    "looping": {"source": "request", "required": True},
+    "size": {"source": "variable", "type": "integer", "required": True},
+}
 NO_PREVIEW: list[tuple[str, dict[str, Any], int, str]] = [
     ("nothing", {}, 404, "there is no template nothing v1.0 (TemplateNotFound)"),
     ("image", {"template_version": "v7.0"}, 404, "there is no template image v7.0 (TemplateNotFound)"),

@@ -12,6 +12,7 @@ from chassis.database import make_engine
 from chassis.http import Context, context_headers
 from chassis.ids import uuid7
 from prompt_service import http
+from prompt_service.placeholders import FILLED_BY
 from tests.prompt_harness import POSTER, SECRET, TEMPLATES, problem_of
 
 
@@ -33,11 +34,11 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         ({"base_prompt": ""}, "/base_prompt", "at least 1 character"),
         ({"base_prompt": "x\u0000 {subject} {count} {tone}"}, "/base_prompt", "characters that nobody can see"),
         ({"base_prompt": "x\u202e {subject} {count} {tone}"}, "/base_prompt", "characters that nobody can see"),
-        ({"base_prompt": "{subject"}, "", "a brace that is no slot"),
-        ({"base_prompt": "{subject.__class__} {count} {tone}"}, "", "a brace that is no slot"),
+        ({"base_prompt": "{subject} {count} {tone} {"}, "/base_prompt", "a brace that is no slot"),
+        ({"base_prompt": "{subject} {subject.__class__} {count} {tone}"}, "/base_prompt", "a brace that is no slot"),
         ({"base_prompt": "x" * 8001}, "/base_prompt", "at most 8000"),
         ({"quality_modifiers": ["x"] * 51}, "/quality_modifiers", "at most 50"),
-        ({"placeholders": {}}, "", "not in placeholders: count, subject, tone"),
+        ({"placeholders": {}}, "/base_prompt", "not in placeholders: count, subject, tone"),
         ({"expression": "1 + 1"}, "/expression", "is not a known field"),
     ],
 )
@@ -48,6 +49,44 @@ async def test_a_template_with_a_fault_is_refused_by_its_place(
     assert problem_of(refused, 422)
     assert [error["pointer"] for error in refused.json()["errors"]] == [pointer]
     assert said in refused.json()["errors"][0]["detail"]
+
+
+WRONG = """\
+name: poster
+kind: image
+base_prompt: "{subject} {count} {missing} {"
+quality_modifiers: []
+placeholders:
+  subject: {source: text, required: true}
+  count: {source: variable, type: integer, default: 3}
+  unused: {source: text, required: true}
+  brand: {source: brand_kit, default: x}
+"""
+
+
+async def test_everything_that_does_not_fit_together_is_told_at_once_with_its_place_and_its_line(
+    client: httpx.AsyncClient,
+) -> None:
+    refused = await client.post("/v1/templates", content=WRONG, headers={"Content-Type": "application/yaml"})
+    assert problem_of(refused, 422) == "5 things are wrong with the template"
+    assert [(error["pointer"], error["detail"]) for error in refused.json()["errors"]] == [
+        ("/base_prompt", "line 3: base_prompt has a brace that is no slot: slots are {lower_case_names}"),
+        ("/base_prompt", "line 3: base_prompt uses slots that are not in placeholders: missing"),
+        ("/placeholders/unused", "line 8: base_prompt never uses it"),
+        ("/placeholders/brand", "line 9: base_prompt never uses it"),
+        ("/placeholders/brand", f"line 9: no brand kit fills it; a brand kit has {', '.join(FILLED_BY['brand_kit'])}"),
+    ]
+
+
+async def test_everything_that_is_wrong_with_a_placeholder_is_told_at_once(client: httpx.AsyncClient) -> None:
+    count = {"source": "text", "type": "integer", "min": 1, "keep_paragraphs": True}
+    placeholders = POSTER["placeholders"] | {"count": count}
+    refused = await client.post("/v1/templates", json=POSTER | {"placeholders": placeholders})
+    assert [(error["pointer"], error["detail"]) for error in refused.json()["errors"]] == [
+        ("/placeholders/count/type", "only a variable has type"),
+        ("/placeholders/count/min", "only a variable has min"),
+        ("/placeholders/count", "a placeholder that is not required needs a default"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +113,7 @@ async def test_yaml_of_any_kind_is_refused_in_words(client: httpx.AsyncClient, c
     headers = {"Content-Type": "application/yaml"}
     refused = await client.post("/v1/templates", content=content.encode("utf-8"), headers=headers)
     assert problem_of(refused, 422)
-    assert said in "\n".join(error["detail"] for error in refused.json()["errors"])
+    assert said in "\n".join(f"{error['pointer']} {error['detail']}" for error in refused.json()["errors"])
 
 
 async def test_bytes_that_are_no_text_and_bodies_of_another_type_are_refused(client: httpx.AsyncClient) -> None:

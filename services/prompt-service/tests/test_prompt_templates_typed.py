@@ -132,9 +132,10 @@ def test_a_value_that_is_not_there_is_the_default(placeholder: dict[str, Any], s
         ({"type": "integer", "min": float("nan")}, "finite number"),
         ({"max_length": 501}, "less than or equal to 500"),
         ({"source": "text", "type": "text"}, "only a variable has type"),
-        ({"source": "request", "choices": ["a"], "max": 1}, "only a variable has choices, max"),
+        ({"source": "request", "choices": ["a"], "max": 1}, "only a variable has max"),
+        ({"source": "request", "choices": ["a"], "max": 1}, "only a variable has choices"),
         ({"keep_paragraphs": True}, "only the user's text has paragraphs to keep"),
-        ({"source": "brand_kit"}, "placeholders that no brand kit fills: it; a brand kit has brand_name, primary_"),
+        ({"source": "brand_kit"}, "no brand kit fills it; a brand kit has brand_name, primary_"),
         ({"default": "\u202e"}, "has characters that nobody can see"),
     ],
 )

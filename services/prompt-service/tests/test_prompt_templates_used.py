@@ -255,7 +255,11 @@ async def test_a_preview_is_what_a_job_is_told(service: Service, client: httpx.A
     assert isinstance(said, PromptsPrepared)
     assert shown == said.items[0].model_dump(mode="json", include=set(shown))
     assert (shown["headline"], shown["palette"], shown["template"]) == ("Run!", ["#7C3AED"], "poster")
-    assert shown["warnings"] == ["template poster v1.0 has no slot for these variables: size"] == said.warnings
+    assert shown["warnings"] == said.warnings
+    assert said.warnings == [
+        "template poster v1.0 has no slot for the brand kit's primary_colors",
+        "template poster v1.0 has no slot for these variables: size",
+    ]
 
 
 async def test_a_template_of_another_kind_than_the_job_is_refused(service: Service, client: httpx.AsyncClient) -> None:

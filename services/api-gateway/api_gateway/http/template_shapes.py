@@ -27,7 +27,7 @@ class TemplateBody(BaseModel):
                     "quality_modifiers": ["flat colours", "crisp edges"],
                     "placeholders": {
                         "subject": {"source": "text", "required": True},
-                        "stars": {"source": "variable", "type": "integer", "min": 1, "max": 5, "default": "3"},
+                        "stars": {"source": "variable", "type": "integer", "min": 1, "max": 5, "default": 3},
                         "tone": {"source": "brand_kit", "default": "calm"},
                     },
                 }
@@ -94,13 +94,14 @@ class TemplateDifference(BaseModel):
 class PreviewRequest(BaseModel):
     """What a job would bring."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "a red fox", "variables": {"stars": "5"}}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "a red fox", "variables": {"stars": 5}}]})
 
     template_version: str | None = Field(default=None, description="v1.0 where it is left out, as for a job (R99)")
     prompt: str | None = None
+    negative_prompt: str | None = None
     brand_kit_id: UUID | None = None
     style_capsule_id: UUID | None = None
-    variables: dict[str, str] = {}
+    variables: dict[str, str | int | float | bool] = {}
     effect: str | None = None
     genre: str | None = None
     instrumental: bool = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
@@ -10,8 +11,9 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
-from chassis.errors import FieldError, Invalid, RemoteProblem, StartError
-from chassis.yaml_file import read_yaml
+from chassis.errors import FieldError, Invalid, RemoteProblem
+from chassis.problems import pointer
+from chassis.yaml_file import BrokenYaml, YamlFault, read_yaml
 from prompt_service.differences import Difference
 from prompt_service.templates import OwnTemplate, Template, TemplateBody
 from schemas.parts import PreparedItem
@@ -108,16 +110,22 @@ async def read_template_body(request: Request) -> TemplateBody:
 def _from_yaml(raw: bytes) -> TemplateBody:
     try:
         return read_yaml(raw, TemplateBody, place="the template")
-    except StartError as error:
-        raise _invalid(error.problems) from error
+    except BrokenYaml as error:
+        raise _invalid([_field_error(fault) for fault in error.faults]) from error
     except ValueError as error:
         # A date or a number that YAML knows the form of and Python has no place for.
-        raise _invalid([f"the template: {error}"]) from error
+        raise _invalid([FieldError("", str(error))]) from error
 
 
-def _invalid(problems: tuple[str, ...] | list[str]) -> Invalid:
-    detail = problems[0] if len(problems) == 1 else f"{len(problems)} things are wrong with the template"
-    return Invalid(detail, errors=[FieldError("", problem) for problem in problems])
+def _field_error(fault: YamlFault) -> FieldError:
+    line = "" if fault.line is None else f"line {fault.line}: "
+    return FieldError(pointer(fault.place), f"{line}{fault.words}")
+
+
+def _invalid(errors: Sequence[FieldError]) -> Invalid:
+    first = f"{errors[0].pointer} {errors[0].detail}".strip()
+    detail = first if len(errors) == 1 else f"{len(errors)} things are wrong with the template"
+    return Invalid(detail, errors=errors)
 
 
 def shipped_view(template: Template) -> TemplateView:
