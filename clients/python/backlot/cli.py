@@ -1,4 +1,7 @@
-"""The command `backlot`. Exit status: 0 done, 1 it did not come out, 2 the command line is wrong, 130 interrupted."""
+"""The command `backlot`.
+
+Exit status: 0 done, 1 it did not come out, 2 what was asked for is wrong as it stands, 130 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,11 @@ from backlot import (
     template_commands,
     upload_commands,
 )
-from backlot.errors import BacklotClientError
+from backlot.errors import BacklotClientError, RequestRefused
 from backlot.showing import ERR
 from stack.errors import StackError
+
+_NOT_AS_IT_STANDS = 422
 
 app = typer.Typer(
     name="backlot",
@@ -39,7 +44,7 @@ def main() -> None:
         app()
     except (BacklotClientError, StackError) as error:
         ERR.print(str(error), markup=False, style="red" if sys.stderr.isatty() else None)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, RequestRefused) and error.status == _NOT_AS_IT_STANDS else 1)
     except KeyboardInterrupt:
         sys.exit(130)
 

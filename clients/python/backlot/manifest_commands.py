@@ -42,8 +42,12 @@ def _identifier(value: str) -> str:
 def run(
     channel: Annotated[str, typer.Option(callback=_identifier, help="Whose project it is.")],
     project: Annotated[str, typer.Option(callback=_identifier, help="Whose pictures they are.")],
-    topic: Annotated[str | None, typer.Option(help="What it is about, like a forest at night.")] = None,
-    story_direction: Annotated[str | None, typer.Option(help="Where the story goes.")] = None,
+    topic: Annotated[
+        str | None, typer.Option(help="What it is about, like a forest at night. Without a direction: generic items.")
+    ] = None,
+    story_direction: Annotated[
+        str | None, typer.Option(help="Where the story goes. Without a topic: generic items.")
+    ] = None,
     atmosphere: Annotated[
         str | None, typer.Option(help="What every prompt begins with; made of the topic when left out.")
     ] = None,

@@ -190,7 +190,7 @@ def test_a_refusal_is_told_in_the_gateways_words(types: Types, gateway: Played) 
 
     status, _, err = types(*TOLD)
 
-    assert (status, err.splitlines()[-1]) == (1, "  /items/3/name: too long")
+    assert (status, err.splitlines()[-1]) == (2, "  /items/3/name: too long")
 
 
 @pytest.mark.parametrize(
