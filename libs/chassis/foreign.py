@@ -1,4 +1,4 @@
-"""The one way to addresses that others have written: result links, reference pictures, callbacks.
+"""The one way to addresses that others have written: result links, reference pictures, webhooks.
 
 https only, names from an allow-list, every resolved address public, the connection made to the very address that was
 checked, every redirect checked like a first request, no proxy from the environment, bytes and time capped while they
@@ -14,9 +14,11 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpcore
@@ -87,6 +89,18 @@ class Policy:
         """Whether an operator has named this place, so that its address may be private."""
         return any(_place(origin) == (_name(host), port) for origin in self.trusted)
 
+    def check_resolved(self, host: str, port: int, addresses: Sequence[str]) -> None:
+        """Raises `ForeignError` where a name leads to an address that this client may not connect to."""
+        if not self.trusts(host, port) and not all(map(is_public, addresses)):
+            raise ForeignError(f"address refused: {host[:100]} leads into a private network")
+
+
+class Reply(NamedTuple):
+    """The head of an answer."""
+
+    status: int
+    headers: httpx.Headers
+
 
 def guarded_client(
     policy: Policy, *, timeout: httpx.Timeout | float = 30.0, resolve: Resolve | None = None, most: int | None = None
@@ -98,10 +112,54 @@ def guarded_client(
     """
     return httpx.AsyncClient(
         transport=_GuardedTransport(policy, resolve or _system_resolve, most),
+        # A stranger's cookies are not kept: they would fill the memory, and come back with another's request.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         timeout=timeout,
         follow_redirects=False,
         trust_env=False,
     )
+
+
+async def check_address(policy: Policy, url: str, *, resolve: Resolve | None = None, seconds: float = 5.0) -> None:
+    """Raises `ForeignError` where a client of `policy` would not go to `url` now, or its name leads nowhere."""
+    address = _parsed(url)
+    policy.check(address)
+    host, port = _host(address), _port(address)
+    try:
+        async with asyncio.timeout(seconds):
+            found = await (resolve or _system_resolve)(host, port)
+    except (TimeoutError, OSError) as error:
+        raise ForeignError(f"the name {host[:100]} cannot be resolved", transient=True) from error
+    policy.check_resolved(host, port, found)
+
+
+async def post(
+    client: httpx.AsyncClient, url: str, body: bytes, limits: Limits, *, headers: Mapping[str, str]
+) -> Reply:
+    """Sends `body` to `url` and follows nothing. Of the answer at most `limits.max_bytes` are read, and thrown away.
+
+    Raises `ForeignError` where no head of an answer came within the limits.
+    """
+    deadline = asyncio.get_running_loop().time() + limits.seconds
+    request = client.build_request(
+        "POST", _parsed(url), content=body, headers={**headers, "Accept-Encoding": "identity"}
+    )
+    response = await _timely(client.send(request, stream=True), deadline, "the request")
+    try:
+        # Its status is here, which is all that was asked for; what is read keeps the connection for the next.
+        with suppress(ForeignError):
+            await _timely(_throw_away(response, limits.max_bytes), deadline, "the request")
+    finally:
+        await response.aclose()
+    return Reply(response.status_code, response.headers)
+
+
+async def _throw_away(response: httpx.Response, most: int) -> None:
+    read = 0
+    async for chunk in response.aiter_raw():
+        read += len(chunk)
+        if read > most:
+            return
 
 
 async def download(
@@ -163,17 +221,17 @@ async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
     return await anext(chunks, None)
 
 
-async def _timely(step: Awaitable[Any], deadline: float) -> Any:
+async def _timely(step: Awaitable[Any], deadline: float, what: str = "the download") -> Any:
     """`step` in what time is left, its errors in our words."""
     try:
         async with asyncio.timeout_at(deadline):
             return await step
     except (TimeoutError, httpx.TimeoutException) as error:
-        raise ForeignError("the download took too long", transient=True) from error
+        raise ForeignError(f"{what} took too long", transient=True) from error
     except (httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError) as error:
         raise ForeignError("not an http address") from error
     except httpx.HTTPError as error:
-        raise ForeignError(f"the download broke off: {type(error).__name__}", transient=True) from error
+        raise ForeignError(f"{what} broke off: {type(error).__name__}", transient=True) from error
 
 
 class _GuardedTransport(httpx.AsyncHTTPTransport):
@@ -219,8 +277,7 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectTimeout("the name was not resolved in time") from error
         except OSError as error:
             raise httpcore.ConnectError("the name cannot be resolved") from error
-        if not self._policy.trusts(host, port) and not all(map(is_public, addresses)):
-            raise ForeignError(f"address refused: {host[:100]} leads into a private network")
+        self._policy.check_resolved(host, port, addresses)
         for address in addresses[:-1]:
             try:
                 return await self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
