@@ -101,7 +101,7 @@ BAD_JOBS: dict[str, tuple[Any, str, str]] = {
     "bad label": (small(labels={"a b": "c"}), "/labels/a b", "pattern"),
     "too many labels": (small(labels={str(n): "" for n in range(17)}), "/labels", "16"),
     "kit id that is none": ({"asset_type": "banner", "brand_kit_id": "mine"}, "/brand_kit_id", "UUID"),
-    "webhooks are not there": (small(webhook_url="https://example.org"), "/webhook_url", "cannot be used yet"),
+    "webhooks are registered": (small(webhook_url="https://example.org"), "/webhook_url", "at /api/v1/webhooks"),
     "a field of other media": (small(duration_seconds=3), "/duration_seconds", "video"),
     "a list": ([], "", "object"),
 }

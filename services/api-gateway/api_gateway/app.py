@@ -8,18 +8,22 @@ from uuid import UUID
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api_gateway.delivering import Deliverer
 from api_gateway.events import Hearing
 from api_gateway.http import application
 from api_gateway.http.callbacks import Callbacks
 from api_gateway.http.responses import signer
+from api_gateway.http.webhooks import Webhooks
 from api_gateway.keys import SCOPES, Principal
 from api_gateway.settings import Settings
+from api_gateway.store.deliveries import Deliveries
 from api_gateway.store.jobs import Jobs
 from api_gateway.store.keys import add_key
 from api_gateway.store.remembering import Remembered
 from api_gateway.store.sweeper import Sweeper
 from api_gateway.watching import Watch
 from chassis.database import make_engine, on_new_connection
+from chassis.foreign import Policy
 from chassis.http import InternalClient, make_app
 from chassis.ids import uuid7
 from chassis.outbox import Outbox
@@ -57,11 +61,15 @@ def build(settings: Settings) -> Service:
         cancel_patience=settings.cancel_patience_seconds,
         request_patience=settings.request_patience_seconds,
     )
+    # Any public name; who else may be told is the operator's to say.
+    reachable = Policy(hosts=("*",), trusted=settings.trusted_origins)
+    deliverer = Deliverer(Deliveries(engine), settings.secret, reachable, keep=settings.webhook_keep_seconds)
     public = application.make(
         engine,
         jobs,
         watch,
         callbacks=Callbacks(engine, outbox, settings.secret),
+        webhooks=Webhooks(engine, settings.secret, reachable),
         prompts=prompts,
         worker=worker,
         storage=storage,
@@ -82,15 +90,17 @@ def build(settings: Settings) -> Service:
         outbox=outbox,
         internal=make_app(title=API_GATEWAY, public=False),
         public=public,
-        subscriptions=Hearing(outbox, watch, remembered).subscriptions(),
+        subscriptions=Hearing(outbox, watch, remembered, deliverer.wake.set).subscriptions(),
         topics=[JOBS, JOB_RESULTS, PROVIDER_CALLBACKS],
         loops=[
             Loop("deadlines", sweeper.stop_overdue, idle=settings.sweep_seconds),
             Loop("giving-up", sweeper.give_up, idle=settings.sweep_seconds),
             Loop("requesting-again", sweeper.request_again, idle=settings.sweep_seconds * 5),
+            Loop("webhooks", deliverer.step, idle=settings.sweep_seconds, wake=deliverer.wake),
+            Loop("webhooks-clearing-up", deliverer.clear_up, idle=settings.sweep_seconds * 5),
             Loop("watch", sweeper.look_for_changes, idle=settings.watch_seconds),
         ],
-        resources=[prompts, worker, storage, FirstKey(engine, settings.bootstrap_key), Accepting(jobs)],
+        resources=[prompts, worker, storage, FirstKey(engine, settings.bootstrap_key), Accepting(jobs), deliverer],
         # Without Kafka jobs are still accepted and shown; what is to be said waits in the outbox.
         needs_kafka=False,
     )

@@ -217,11 +217,15 @@ HEARD: Mapping[type[Event], Callable[[Any, datetime], list[Fact]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
-    """Hears all that is said of jobs, and tells those who wait."""
+    """Hears all that is said of jobs, and tells those who wait.
+
+    `on_deliveries` is called after a transaction that left something to send to webhooks.
+    """
 
     outbox: Outbox
     watch: Watch
     remembered: Remembered = field(default_factory=Remembered)
+    on_deliveries: Callable[[], None] | None = None
 
     def subscriptions(self) -> list[Subscription]:
         """One for each topic; all events of a batch go through the projection together."""
@@ -239,7 +243,7 @@ class Hearing:
             for event in events
             if (facts := facts_of(event))
         ]
-        changed = await project(conn, self.outbox, heard, shard, self.remembered)
+        changed = await project(conn, self.outbox, heard, shard, self.remembered, on_deliveries=self.on_deliveries)
         said = [event.data for event in events]
         await change_uploads(conn, [data for data in said if _is_about_an_upload(data)])
         after_commit(conn, partial(self.watch.notify, changed))

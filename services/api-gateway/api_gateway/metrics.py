@@ -35,3 +35,15 @@ CALLBACKS = Counter(
     "backlot_gateway_callbacks_total", "Callbacks of providers that were passed on", ["provider"], registry=REGISTRY
 )
 WAITING = Gauge("backlot_gateway_requests_waiting", "Requests held until their job changes", registry=REGISTRY)
+WEBHOOK_DELIVERIES = Counter(
+    "backlot_gateway_webhook_deliveries_total",
+    "Attempts to tell a webhook by what came of them: delivered, retried, given_up",
+    ["outcome"],
+    registry=REGISTRY,
+)
+OLDEST_WEBHOOK = Gauge(
+    "backlot_gateway_webhook_oldest_seconds", "Age of the oldest delivery that is pending", registry=REGISTRY
+)
+WEBHOOKS_SWEPT = Counter(
+    "backlot_gateway_webhook_deliveries_swept_total", "Deliveries deleted long after their end", registry=REGISTRY
+)

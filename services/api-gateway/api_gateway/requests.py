@@ -192,7 +192,7 @@ class JobRequest(BaseModel):
     path: Path | None = Field(default=None, description="the asset's logical name, without the tenant")
     run: Word | None = None
     labels: dict[Name, LabelText] = Field(default_factory=dict, max_length=MAX_LABELS)
-    webhook_url: str | None = Field(default=None, description="not possible yet")
+    webhook_url: str | None = Field(default=None, description="not possible: use /api/v1/webhooks")
 
 
 class GenerateRequest(BaseModel):
@@ -284,9 +284,9 @@ def _kind(request: JobRequest) -> Kind:
     return kind
 
 
-_NOT_YET = {"webhook_url": "cannot be used yet: there are no webhooks"}
+_NOT_HERE = {"webhook_url": "cannot be given with a job: register an address at /api/v1/webhooks instead"}
 _OF_SOME_KINDS = frozenset[str]().union(*(rules.fields for rules in RULES.values()))
-_NOT_TAKEN = {kind: (_OF_SOME_KINDS - rules.fields) | _NOT_YET.keys() for kind, rules in RULES.items()}
+_NOT_TAKEN = {kind: (_OF_SOME_KINDS - rules.fields) | _NOT_HERE.keys() for kind, rules in RULES.items()}
 
 
 def _refuse_what_means_nothing(request: JobRequest, kind: Kind) -> None:
@@ -297,7 +297,7 @@ def _refuse_what_means_nothing(request: JobRequest, kind: Kind) -> None:
             continue
         if name == "tileable" and value is False:
             continue
-        raise _refused(f"/{name}", _NOT_YET.get(name) or f"is for {takers_of(name)}")
+        raise _refused(f"/{name}", _NOT_HERE.get(name) or f"is for {takers_of(name)}")
 
 
 def _require_a_subject(request: JobRequest, kind: Kind, rules: KindRules) -> None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pydantic import AliasChoices, AnyHttpUrl, Field, SecretStr, field_validator
 
 from api_gateway.keys import looks_like_key
+from chassis.foreign import ForeignError, origin_of
 from chassis.settings import PublicSettings, service_config
+from chassis.telemetry import mask_text
+
+
+def _parts(listed: str) -> list[str]:
+    return [part for part in map(str.strip, listed.split(",")) if part]
 
 
 class Settings(PublicSettings):
@@ -52,6 +58,33 @@ class Settings(PublicSettings):
     url_seconds: int = Field(
         default=3600, ge=1, le=7 * 24 * 3600, description="how long a signed address of a private asset is good for"
     )
+
+    webhook_origins: str = Field(
+        default="",
+        description="origins inside the own network that webhooks may lead to, plain http too, with commas between: "
+        "http://10.0.0.5:9000; without it they lead to public https addresses alone",
+    )
+    webhook_keep_seconds: float = Field(
+        default=7 * 24 * 3600.0, ge=60, description="deliveries to webhooks are deleted so long after they ended"
+    )
+
+    @property
+    def trusted_origins(self) -> frozenset[str]:
+        """The origins in `webhook_origins`."""
+        return frozenset(origin_of(origin) for origin in _parts(self.webhook_origins))
+
+    @field_validator("webhook_origins")
+    @classmethod
+    def _are_origins(cls, value: str) -> str:
+        for origin in _parts(value):
+            try:
+                whole = origin_of(origin).startswith(("http://", "https://"))
+            except ForeignError:
+                whole = False
+            # Nothing but scheme, host and port: whoever names a path would think that it counts.
+            if not whole or origin.count("/") != 2 or "@" in origin or not origin.partition("//")[2]:
+                raise ValueError(f"{mask_text(origin)!r} is no origin such as http://10.0.0.5:9000")
+        return value
 
     @field_validator("bootstrap_key")
     @classmethod

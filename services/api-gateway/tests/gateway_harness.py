@@ -16,17 +16,21 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api_gateway.delivering import Deliverer
 from api_gateway.events import Hearing
 from api_gateway.http import application
 from api_gateway.http.callbacks import Callbacks
 from api_gateway.http.responses import signer
+from api_gateway.http.webhooks import Webhooks
 from api_gateway.keys import SCOPES, Principal, new_key
+from api_gateway.store.deliveries import Deliveries
 from api_gateway.store.jobs import Jobs
 from api_gateway.store.keys import add_key
 from api_gateway.store.sweeper import Sweeper
 from api_gateway.store.totals import Shard
 from api_gateway.watching import Watch
 from chassis.database import make_engine, migrate
+from chassis.foreign import Policy, Resolve
 from chassis.http import Context, InternalClient, read_context
 from chassis.ids import uuid7
 from chassis.outbox import Outbox
@@ -198,6 +202,7 @@ class Gateway:
     storage: StorageService
     who: Principal
     client: httpx.AsyncClient
+    deliverer: Deliverer
 
     async def client_of(self, who: Principal) -> httpx.AsyncClient:
         """A client with a new key of `who`."""
@@ -265,9 +270,15 @@ def someone(*scopes: str, tenant_id: UUID | None = None, user_id: UUID | None = 
 
 @asynccontextmanager
 async def gateway_on(
-    database_url: str, *, cancel_patience: float = 60.0, request_patience: float = 60.0, key_lifetime: float = 5.0
+    database_url: str,
+    *,
+    cancel_patience: float = 60.0,
+    request_patience: float = 60.0,
+    key_lifetime: float = 5.0,
+    origins: Sequence[str] = (),
+    resolve: Resolve | None = None,
 ) -> AsyncIterator[Gateway]:
-    """A gateway on an empty database."""
+    """A gateway on an empty database. Its webhooks may lead to `origins` too, and go where `resolve` says."""
     await migrate(database_url, "api_gateway")
     engine = make_engine(database_url, name="api-gateway-test")
     outbox, watch, who = Outbox("/services/api-gateway"), Watch(), someone()
@@ -276,11 +287,15 @@ async def gateway_on(
     client = InternalClient("prompt-service", "http://prompts", SECRET, transport=httpx.MockTransport(prompts))
     asking = InternalClient("provider-worker", "http://worker", SECRET, transport=httpx.MockTransport(worker))
     storing = InternalClient("storage-service", "http://storage", SECRET, transport=httpx.MockTransport(storage))
+    reachable = Policy(hosts=("*",), trusted=frozenset(origins))
+    webhooks = Webhooks(engine, SecretStr(SECRET), reachable, resolve)
+    deliverer = Deliverer(Deliveries(engine), SecretStr(SECRET), reachable, keep=3600, resolve=resolve)
     app = application.make(
         engine,
         jobs,
         watch,
         callbacks=Callbacks(engine, outbox, SecretStr(SECRET)),
+        webhooks=webhooks,
         prompts=client,
         worker=asking,
         storage=storing,
@@ -290,13 +305,14 @@ async def gateway_on(
         upload_max_bytes=UPLOAD_MAX,
     )
     sweeper = Sweeper(engine, outbox, watch, cancel_patience=cancel_patience, request_patience=request_patience)
-    hearing, nobody = Hearing(outbox, watch), httpx.AsyncClient()
-    made = Gateway(app, engine, watch, jobs, sweeper, hearing, prompts, worker, storage, who, nobody)
+    hearing, nobody = Hearing(outbox, watch, on_deliveries=deliverer.wake.set), httpx.AsyncClient()
+    made = Gateway(app, engine, watch, jobs, sweeper, hearing, prompts, worker, storage, who, nobody, deliverer)
     made.client = await made.client_of(who)
     try:
         yield made
     finally:
         await made.client.aclose()
+        await deliverer.stop()
         await client.stop()
         await asking.stop()
         await storing.stop()

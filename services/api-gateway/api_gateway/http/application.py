@@ -26,6 +26,7 @@ from api_gateway.http.reading import Reading
 from api_gateway.http.shortcut import take_shortcut
 from api_gateway.http.storyboard import Storyboard
 from api_gateway.http.templates import Templates
+from api_gateway.http.webhooks import WebhookRoutes, Webhooks
 from api_gateway.looks import Sort
 from api_gateway.rendering import Sign
 from api_gateway.store.jobs import Jobs
@@ -48,6 +49,7 @@ def make(
     watch: Watch,
     *,
     callbacks: Callbacks,
+    webhooks: Webhooks,
     prompts: InternalClient,
     worker: InternalClient,
     storage: InternalClient,
@@ -77,6 +79,7 @@ def make(
     app.include_router(uploads.Uploads(engine, jobs, storage, auth, sign, address, upload_max_bytes).router())
     app.include_router(Providers(worker, auth).router())
     app.include_router(Keys(engine, auth).router())
+    app.include_router(WebhookRoutes(webhooks, auth).router())
     app.include_router(callbacks.router())
     _serve_contract(app)
     _answer_database_trouble(app)

@@ -19,10 +19,13 @@ from api_gateway.lifecycle import TERMINAL, InvalidStateTransition, Status
 from api_gateway.outcomes import Change, Job, Manifest, advance, announcements
 from api_gateway.projection import state_of
 from api_gateway.store.assets import write_assets
+from api_gateway.store.deliveries import tell
 from api_gateway.store.facts import fill, read_histories
 from api_gateway.store.remembering import Remembered
 from api_gateway.store.totals import Shard, count_moves
 from api_gateway.view import view_of
+from api_gateway.webhooks import news_of
+from chassis.database import after_commit
 from chassis.outbox import Draft, Outbox
 from chassis.telemetry import get_logger
 from schemas.parts import AssetType, Kind
@@ -108,11 +111,18 @@ Judge = Callable[[Job, Sequence[Fact]], Sequence[Fact]]
 
 
 async def project(
-    conn: AsyncConnection, outbox: Outbox, heard: Sequence[Heard], shard: Shard, remembered: Remembered
+    conn: AsyncConnection,
+    outbox: Outbox,
+    heard: Sequence[Heard],
+    shard: Shard,
+    remembered: Remembered,
+    *,
+    on_deliveries: Callable[[], None] | None = None,
 ) -> list[UUID]:
     """Writes what is new of `heard` and brings its jobs up to date, in the transaction of `conn`.
 
-    Facts about jobs nobody accepted are logged and dropped (R39). Answers the jobs that changed.
+    Facts about jobs nobody accepted are logged and dropped (R39). Answers the jobs that changed. `on_deliveries` is
+    called after the transaction where it left something to send to webhooks.
     """
     filling = await _open(conn, {entry.job_id for entry in heard}, remembered)
     for entry in heard:
@@ -122,7 +132,9 @@ async def project(
             continue
         job.add(entry.facts)
         job.traceparent = entry.traceparent
-    changed = await _bring_up_to_date(conn, outbox, filling.values(), shard)
+    changed, to_deliver = await _bring_up_to_date(conn, outbox, filling.values(), shard)
+    if to_deliver and on_deliveries is not None:
+        after_commit(conn, on_deliveries)
     for job_id, found in filling.items():
         if not found.settled:
             remembered.keep(job_id, found.locked.holder if found.fresh else found.locked.writer, found.history)
@@ -134,7 +146,8 @@ async def judge(conn: AsyncConnection, outbox: Outbox, ids: Iterable[UUID], deci
     filling = await _open(conn, set(ids), Remembered())
     for entry in filling.values():
         entry.add(decide(entry.locked.job, list(entry.history.facts.values())))
-    return await _bring_up_to_date(conn, outbox, filling.values(), shard)
+    changed, _ = await _bring_up_to_date(conn, outbox, filling.values(), shard)
+    return changed
 
 
 def _drop(heard: Heard) -> None:
@@ -185,8 +198,8 @@ _STATUSES = {status.value: status for status in Status}
 
 async def _bring_up_to_date(
     conn: AsyncConnection, outbox: Outbox, filling: Iterable[_Filling], shard: Shard
-) -> list[UUID]:
-    """Writes the new facts of each job and what it becomes by them."""
+) -> tuple[list[UUID], bool]:
+    """Writes the new facts of each job and what it becomes by them; whether webhooks are to hear of it."""
     filled = [entry for entry in filling if entry.fresh]
     await fill(conn, [(entry.locked.job.id, fact) for entry in filled for fact in entry.fresh])
     judged = [(entry, _change(entry)) for entry in filled]
@@ -194,10 +207,10 @@ async def _bring_up_to_date(
     await _write(conn, [change for _, change in changed], shard)
     await _touch(conn, [entry.locked.job.id for entry, change in judged if change is None])
     await write_assets(conn, [change for entry, change in changed if _shows_assets(entry.fresh)])
-    await outbox.add(conn, [draft for entry, change in changed for draft in _drafts(change, entry.traceparent)])
+    to_deliver = await _announce(conn, outbox, changed)
     for entry, change in changed:
         _tell_end(change, entry.traceparent)
-    return [change.before.id for _, change in changed]
+    return [change.before.id for _, change in changed], to_deliver
 
 
 def _change(entry: _Filling) -> Change | None:
@@ -255,12 +268,18 @@ async def _touch(conn: AsyncConnection, ids: Sequence[UUID]) -> None:
         await conn.execute(_TOUCH, {"ids": ids})
 
 
-def _drafts(change: Change, traceparent: str | None) -> list[Draft]:
-    job = change.before
-    if change.after.sealed and not job.sealed:
-        _count_end(change)
-    events = announcements(job, change.after, change.now)
-    return [Draft(event, job.id, job.tenant_id, traceparent=traceparent) for event in events]
+async def _announce(conn: AsyncConnection, outbox: Outbox, changed: Sequence[tuple[_Filling, Change]]) -> bool:
+    """Says what the outside may know, on its topic and to webhooks; whether there are any of those."""
+    drafts, news = [], []
+    for entry, change in changed:
+        job = change.before
+        if change.after.sealed and not job.sealed:
+            _count_end(change)
+        for event in announcements(job, change.after, change.now):
+            drafts.append(Draft(event, job.id, job.tenant_id, traceparent=entry.traceparent))
+            news.append(news_of(event, job.tenant_id, job.user_id, job.id, change.now))
+    await outbox.add(conn, drafts)
+    return await tell(conn, news)
 
 
 def _count_end(change: Change) -> None:
