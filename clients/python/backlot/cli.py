@@ -16,6 +16,7 @@ from backlot import (
     system_commands,
     template_commands,
     upload_commands,
+    webhook_commands,
 )
 from backlot.errors import BacklotClientError, RequestRefused
 from backlot.showing import ERR
@@ -36,6 +37,7 @@ manifest_commands.register(app)
 template_commands.register(app)
 provider_commands.register(app)
 upload_commands.register(app)
+webhook_commands.register(app)
 
 
 def main() -> None:

@@ -170,6 +170,32 @@ class Client:
         """The prompt that a job with `wanted` would get of a template. Nothing is made."""
         return self._json("POST", f"/api/v1/templates/{quote(name, safe='')}/preview", json=dict(wanted))
 
+    def create_webhook(self, url: str, *, events: Sequence[str] | None = None, description: str | None = None) -> Job:
+        """An address that hears how jobs end, with its `secret`, which is shown this once. Tried once only."""
+        body = {"url": url, "events": list(events) if events else None, "description": description}
+        return self._json("POST", "/api/v1/webhooks", json=body, tries=1)
+
+    def list_webhooks(self, **paging: Any) -> Job:
+        """A page of webhooks, newest first."""
+        return self._json("GET", "/api/v1/webhooks", params=paging)
+
+    def get_webhook(self, webhook_id: str) -> Job:
+        """A webhook, and whether it is disabled."""
+        return self._json("GET", f"/api/v1/webhooks/{webhook_id}")
+
+    def delete_webhook(self, webhook_id: str) -> None:
+        """Deletes a webhook; nothing is sent to it any more."""
+        self._request("DELETE", f"/api/v1/webhooks/{webhook_id}")
+
+    def list_deliveries(self, webhook_id: str, **filters: Any) -> Job:
+        """A page of what was told to a webhook, newest first; `state`: pending, delivered or given_up."""
+        params = {k: v for k, v in filters.items() if v is not None}
+        return self._json("GET", f"/api/v1/webhooks/{webhook_id}/deliveries", params=params)
+
+    def redeliver(self, webhook_id: str, delivery_id: str) -> Job:
+        """Has a delivery sent again, at once and with the same webhook-id."""
+        return self._json("POST", f"/api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver")
+
     def create_brand_kit(self, kit: Mapping[str, Any]) -> Job:
         """A new brand kit. Tried once only: a repeated one would be a second kit."""
         return self._json("POST", "/api/v1/brand-kits", json=dict(kit), tries=1)
