@@ -169,7 +169,7 @@ def uses_it(newcomer: Newcomer) -> None:
     assert json.loads(newcomer.does("bills", "--json")) == []
 
     refused = newcomer.types("generate", "a fox", "--size", "10x10")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "/width" in refused.stderr
     dear = newcomer.types("generate", "a fox", "--max-cost", "0.01")
     assert dear.returncode == 1

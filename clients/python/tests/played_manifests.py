@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from backlot.cli import main
+from tests.played_gateway import Answer, Asked, serving
 
 JOB = "019aa0f0-0000-7000-8000-000000000001"
 TREE = "channels/deep-sea/projects/whales/assets"
@@ -49,6 +44,12 @@ class Played:
     listed: list[dict[str, list[str]]] = field(default_factory=list)
     downloads: list[int] = field(default_factory=list)
     looked: threading.Event = field(default_factory=threading.Event)
+
+    def answer(self, asked: Asked) -> Answer:
+        if asked.method == "GET":
+            return self.get(asked.path, asked.query)
+        assert asked.path == "/api/v1/manifests"
+        return self.post(asked.headers["idempotency-key"], asked.json())
 
     def get(self, path: str, query: dict[str, list[str]]) -> tuple[int, Any]:
         if path == "/api/v1/providers":
@@ -119,57 +120,8 @@ class Played:
 def playing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
     """The gateway that commands find in the environment."""
     played = Played()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            address = urlsplit(self.path)
-            self._say(*played.get(address.path, parse_qs(address.query)))
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            assert self.path == "/api/v1/manifests"
-            self._say(*played.post(self.headers["idempotency-key"], body))
-
-        def _say(self, status: int, body: Any) -> None:
-            content = body if isinstance(body, bytes) else json.dumps(body).encode()
-            with contextlib.suppress(ConnectionError):
-                self.send_response(status)
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            """Nobody reads it."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        played.url = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setenv("BACKLOT_URL", played.url)
-        monkeypatch.setenv("BACKLOT_API_KEY", "bk_x")
+    with serving(monkeypatch, played.answer) as played.url:
         yield played
-        server.shutdown()
-        thread.join()
-
-
-Types = Callable[..., tuple[int, str, str]]
-
-
-def typing_in(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Types:
-    """Types a command in `folder`; its status, and what it said on stdout and stderr."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["backlot", *arguments])
-        status: Any = 0
-        try:
-            main()
-        except SystemExit as ended:
-            status = ended.code or 0
-        return int(status), *capfd.readouterr()
-
-    return run
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backlot.cli import main
+from tests.played_gateway import Answer, Asked, serving, typing_in
 
 SOUND = b"not really a sound"
 SHA = hashlib.sha256(SOUND).hexdigest()
@@ -59,11 +56,14 @@ class Played:
     providers: Any = field(default_factory=lambda: (200, {"items": PROVIDERS, "total": len(PROVIDERS)}))
     jobs: list[dict[str, Any]] = field(default_factory=list)
 
-    def answer(self, path: str) -> tuple[int, Any]:
-        if path == "/api/v1/providers":
+    def answer(self, asked: Asked) -> Answer:
+        if asked.method == "POST":
+            self.jobs.append(asked.json())
+            return 202, self.job()
+        if asked.path == "/api/v1/providers":
             status, body = self.providers
             return status, body
-        if path == "/bytes":
+        if asked.path == "/bytes":
             return 200, SOUND
         return 200, self.job()
 
@@ -86,34 +86,8 @@ class Played:
 @pytest.fixture
 def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
     played = Played()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._say(*played.answer(self.path.partition("?")[0]))
-
-        def do_POST(self) -> None:
-            played.jobs.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self._say(202, played.job())
-
-        def _say(self, status: int, body: Any) -> None:
-            content = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            """Nobody reads it."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        played.url = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setenv("BACKLOT_URL", played.url)
-        monkeypatch.setenv("BACKLOT_API_KEY", "bk_x")
+    with serving(monkeypatch, played.answer) as played.url:
         yield played
-        server.shutdown()
-        thread.join()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +100,8 @@ class Done:
 @pytest.fixture
 def types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
     """Types a command in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["backlot", *arguments])
-        status: Any = 0
-        try:
-            main()
-        except SystemExit as ended:
-            status = ended.code or 0
-        return Done(int(status), *capfd.readouterr())
-
-    return run
+    typed = typing_in(tmp_path, monkeypatch, capfd)
+    return lambda *arguments: Done(*typed(*arguments))
 
 
 Types = Callable[..., Done]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from backlot import Client, bring_pictures
-from tests.played_manifests import TOLD, TREE, Played, Types, picture, playing, sha, tree, typing_in
+from tests.played_gateway import Types, typing_in
+from tests.played_manifests import TOLD, TREE, Played, picture, playing, sha, tree
 
 
 @pytest.fixture

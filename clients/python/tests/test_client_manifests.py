@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.played_manifests import ASKED, JOB, MANIFEST, TOLD, TREE, Played, Types, picture, playing, tree, typing_in
+from tests.played_gateway import Types, typing_in
+from tests.played_manifests import ASKED, JOB, MANIFEST, TOLD, TREE, Played, picture, playing, tree
 
 
 @pytest.fixture

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backlot.cli import main
+from tests.played_gateway import Answer, Asked, Types, serving, typing_in
 
 POSTER = {"name": "poster", "version": "v1.1", "kind": "image", "origin": "own", "placeholders": {"subject": {}}}
 PREVIEW = {"prompt": "A poster of [b]a fox[/b].\nflat colours", "warnings": ["the kit has no tone"]}
-
-Types = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -24,46 +21,17 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Any]]]:
     """Address and body of whatever the gateway was asked."""
     found: list[tuple[str, Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer(None, {"items": [POSTER], "total": 9})
+    def answer(asked: Asked) -> Answer:
+        found.append((asked.target, asked.json() if asked.body else None))
+        return 200, PREVIEW if asked.method == "POST" else {"items": [POSTER], "total": 9}
 
-        def do_POST(self) -> None:
-            self._answer(json.loads(self.rfile.read(int(self.headers["content-length"]))), PREVIEW)
-
-        def _answer(self, body: Any, answer: Any) -> None:
-            found.append((self.path, body))
-            content = json.dumps(answer).encode()
-            self.send_response(200)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            """Nobody reads it."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        monkeypatch.setenv("BACKLOT_URL", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setenv("BACKLOT_API_KEY", "bk_x")
+    with serving(monkeypatch, answer):
         yield found
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
-def types(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Types:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["backlot", "templates", *arguments])
-        status: Any = 0
-        try:
-            main()
-        except SystemExit as ended:
-            status = ended.code or 0
-        return int(status), *capfd.readouterr()
-
-    return run
+def types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Types:
+    return partial(typing_in(tmp_path, monkeypatch, capfd), "templates")
 
 
 def test_templates_are_listed_with_their_slots(types: Types, asked: list[tuple[str, Any]]) -> None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backlot.cli import main
 from backlot.client import Client
 from backlot.errors import RequestRefused
+from tests.played_gateway import Answer, Asked, Types, serving, typing_in
 
 FOX = bytes(range(256)) * 4096
 ASSET = "019aa0f0-0000-7000-8000-000000000005"
@@ -30,73 +27,41 @@ class Played:
     jobs: list[dict[str, Any]] = field(default_factory=list)
     refusals: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
 
-    def answer(self, path: str, media_type: str | None, body: bytes) -> tuple[int, Any]:
-        if path == "/api/v1/uploads":
-            self.uploads.append((media_type, body))
-            if self.refusals:
-                return self.refusals.pop(0)
-            return 201, {"id": f"asset-{len(self.uploads)}", "mime": "image/png"}
-        self.jobs.append(json.loads(body))
-        return 202, {"id": "0000-12345678", "status": "completed", "kind": "image", "asset_type": None, "items": []}
+    def answer(self, asked: Asked) -> Answer:
+        job: dict[str, Any] = {
+            "id": "0000-12345678",
+            "status": "completed",
+            "kind": "image",
+            "asset_type": None,
+            "items": [],
+        }
+        match asked.method, asked.path:
+            case "GET", "/api/v1/providers":
+                sandbox = {"name": "sandbox", "kinds": ["image"], "health": "ok", "why_not": None}
+                return 200, {"items": [sandbox]}
+            case "GET", _:
+                return 200, {**job, "stage": None, "progress": 100}
+            case _, "/api/v1/uploads":
+                self.uploads.append((asked.headers["content-type"], asked.body))
+                if self.refusals:
+                    return self.refusals.pop(0)
+                return 201, {"id": f"asset-{len(self.uploads)}", "mime": "image/png"}
+        self.jobs.append(asked.json())
+        return 202, job
 
 
 @pytest.fixture
 def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
     played = Played()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/api/v1/providers":
-                sandbox = {"name": "sandbox", "kinds": ["image"], "health": "ok", "why_not": None}
-                self._say(200, {"items": [sandbox]})
-                return
-            job = {"id": "0000-12345678", "status": "completed", "stage": None, "progress": 100, "kind": "image"}
-            self._say(200, {**job, "asset_type": None, "items": []})
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            self._say(*played.answer(self.path, self.headers["content-type"], body))
-
-        def _say(self, status: int, body: Any) -> None:
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            """Nobody reads it."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        played.url = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setenv("BACKLOT_URL", played.url)
-        monkeypatch.setenv("BACKLOT_API_KEY", "bk_x")
+    with serving(monkeypatch, played.answer) as played.url:
         yield played
-        server.shutdown()
-        thread.join()
-
-
-Types = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Types:
     """Types a command in a folder with a picture of a fox."""
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "fox.png").write_bytes(FOX)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["backlot", *arguments])
-        status: Any = 0
-        try:
-            main()
-        except SystemExit as ended:
-            status = ended.code or 0
-        return int(status), *capfd.readouterr()
-
-    return run
+    return typing_in(tmp_path, monkeypatch, capfd)
 
 
 def test_files_are_brought_as_they_are_and_their_ids_are_printed(types: Types, gateway: Played, tmp_path: Path) -> None:
@@ -148,7 +113,7 @@ def test_a_refused_upload_is_told_in_the_gateways_words(types: Types, gateway: P
 
     status, _, err = types("upload", "fox.png")
 
-    assert (status, "these bytes are no media" in err) == (1, True)
+    assert (status, "these bytes are no media" in err) == (2, True)
 
 
 def test_an_upload_is_sent_whole_again_while_a_service_is_away(gateway: Played, tmp_path: Path) -> None:
