@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,10 +108,10 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving(answers: Sequence[Say] = (OK,)) -> AsyncIterator[Receiver]:
-    """A receiver that listens."""
-    receiver = Receiver(answers=list(answers))
-    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
+async def receiving(port: int = 0) -> AsyncIterator[Receiver]:
+    """A receiver that listens, on a port of its own where none is given."""
+    receiver = Receiver()
+    server = await asyncio.start_server(receiver.serve, "127.0.0.1", port)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver

@@ -166,7 +166,9 @@ async def test_nobody_hears_of_a_job_that_he_may_not_see(gateway: Gateway, recei
     colleague = someone(tenant_id=mine.tenant_id)
     overseer = someone("jobs:read", "jobs:write", "tenant:read", tenant_id=mine.tenant_id)
     hooks: dict[str, dict[str, Any]] = {}
-    for name, who in (("own", mine), ("colleague", colleague), ("overseer", overseer), ("stranger", someone())):
+    far = someone("jobs:read", "jobs:write", "tenant:read")
+    everybody = {"own": mine, "colleague": colleague, "overseer": overseer, "stranger": someone(), "far": far}
+    for name, who in everybody.items():
         async with await gateway.client_of(who) as client:
             hooks[name] = await webhook(gateway, receiver.url(f"/{name}"), client=client)
     assert {name: hook["jobs"] for name, hook in hooks.items()} == {
@@ -174,6 +176,7 @@ async def test_nobody_hears_of_a_job_that_he_may_not_see(gateway: Gateway, recei
         "colleague": "own",
         "overseer": "tenant",
         "stranger": "own",
+        "far": "tenant",
     }
 
     await finish(gateway)
