@@ -47,11 +47,20 @@ _NAMES: Mapping[type[Event], EventName] = {
 class News:
     """One public event about a job, to be told to the webhooks that hear of it."""
 
+    event: Event
     tenant_id: UUID
     user_id: UUID
     job_id: UUID
-    event: EventName
-    body: str
+    at: datetime
+
+    @property
+    def name(self) -> EventName:
+        return _NAMES[type(self.event)]
+
+    @property
+    def body(self) -> str:
+        """As it is sent: the data are those of the event on `backlot.job-results`."""
+        return f'{{"type":"{self.name}","timestamp":"{rfc3339(self.at)}","data":{self.event.model_dump_json()}}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +100,6 @@ class Outcome:
     error: str | None
     wait: timedelta | None = None
     gone: bool = False
-
-
-def news_of(event: Event, tenant_id: UUID, user_id: UUID, job_id: UUID, at: datetime) -> News:
-    """`event` as it is told; its data are those of the event on `backlot.job-results`."""
-    name = _NAMES[type(event)]
-    body = f'{{"type":"{name}","timestamp":"{rfc3339(at)}","data":{event.model_dump_json()}}}'
-    return News(tenant_id, user_id, job_id, name, body)
 
 
 def secret_of(master: SecretStr, webhook_id: UUID) -> str:

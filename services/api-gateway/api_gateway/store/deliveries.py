@@ -11,6 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from api_gateway.webhooks import Delivery, News, Outcome
 
+# Asked first, because most tenants have none, and every body would be made and sent here in vain.
+_LISTENING = text(
+    "SELECT DISTINCT tenant_id FROM webhook "
+    "WHERE tenant_id = ANY(:tenants) AND deleted_at IS NULL AND disabled_at IS NULL"
+)
 _TELL = text(
     "INSERT INTO webhook_delivery (webhook_id, tenant_id, job_id, event, body) "
     "SELECT webhook.id, news.tenant_id, news.job_id, news.event, news.body "
@@ -90,12 +95,17 @@ async def tell(conn: AsyncConnection, news: Sequence[News]) -> bool:
     """
     if not news:
         return False
+    tenants = {one.tenant_id for one in news}
+    listening = set((await conn.execute(_LISTENING, {"tenants": list(tenants)})).scalars())
+    heard = [one for one in news if one.tenant_id in listening]
+    if not heard:
+        return False
     values = {
-        "tenants": [one.tenant_id for one in news],
-        "users": [one.user_id for one in news],
-        "jobs": [one.job_id for one in news],
-        "events": [one.event for one in news],
-        "bodies": [one.body for one in news],
+        "tenants": [one.tenant_id for one in heard],
+        "users": [one.user_id for one in heard],
+        "jobs": [one.job_id for one in heard],
+        "events": [one.name for one in heard],
+        "bodies": [one.body for one in heard],
     }
     return (await conn.execute(_TELL, values)).rowcount > 0
 

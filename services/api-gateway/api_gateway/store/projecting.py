@@ -24,7 +24,7 @@ from api_gateway.store.facts import fill, read_histories
 from api_gateway.store.remembering import Remembered
 from api_gateway.store.totals import Shard, count_moves
 from api_gateway.view import view_of
-from api_gateway.webhooks import news_of
+from api_gateway.webhooks import News
 from chassis.database import after_commit
 from chassis.outbox import Draft, Outbox
 from chassis.telemetry import get_logger
@@ -277,7 +277,7 @@ async def _announce(conn: AsyncConnection, outbox: Outbox, changed: Sequence[tup
             _count_end(change)
         for event in announcements(job, change.after, change.now):
             drafts.append(Draft(event, job.id, job.tenant_id, traceparent=entry.traceparent))
-            news.append(news_of(event, job.tenant_id, job.user_id, job.id, change.now))
+            news.append(News(event, job.tenant_id, job.user_id, job.id, change.now))
     await outbox.add(conn, drafts)
     return await tell(conn, news)
 
