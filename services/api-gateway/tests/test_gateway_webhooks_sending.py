@@ -222,6 +222,7 @@ async def test_a_deleted_webhook_is_told_nothing_more_and_is_swept(gateway: Gate
     receiver.says(500)
     await finish(gateway)
     await send(gateway)
+    other = await webhook(gateway, receiver.url("/other"))
     assert (await gateway.client.delete(f"/api/v1/webhooks/{hook['id']}")).status_code == 204
 
     await make_due(gateway)
@@ -229,17 +230,19 @@ async def test_a_deleted_webhook_is_told_nothing_more_and_is_swept(gateway: Gate
     await finish(gateway)
     await send(gateway)
 
-    assert len(receiver.got) == 1
+    assert [got.path for got in receiver.got] == ["/hook", "/other"]
+    assert (await gateway.run("SELECT count(*) FROM webhook_delivery")).scalar_one() == 2
     for path in ("", "/deliveries"):
         assert (await gateway.client.get(f"/api/v1/webhooks/{hook['id']}{path}")).status_code == 404
     assert (await gateway.client.delete(f"/api/v1/webhooks/{hook['id']}")).status_code == 404
-    assert (await gateway.client.get("/api/v1/webhooks")).json()["total"] == 0
+    assert (await gateway.client.get("/api/v1/webhooks")).json()["total"] == 1
     await gateway.deliverer.clear_up()
-    assert (await gateway.run("SELECT count(*) FROM webhook_delivery")).scalar_one() == 0
+    assert (await gateway.run("SELECT count(*) FROM webhook_delivery")).scalar_one() == 1
+    assert (await gateway.run("SELECT count(*) FROM webhook")).scalar_one() == 2
+    await gateway.run("UPDATE webhook SET deleted_at = now() - interval '2 hours' WHERE deleted_at IS NOT NULL")
+    await gateway.deliverer.clear_up()
     assert (await gateway.run("SELECT count(*) FROM webhook")).scalar_one() == 1
-    await gateway.run("UPDATE webhook SET deleted_at = now() - interval '2 hours'")
-    await gateway.deliverer.clear_up()
-    assert (await gateway.run("SELECT count(*) FROM webhook")).scalar_one() == 0
+    assert [one["state"] for one in await deliveries(gateway, other)] == ["pending"]
 
 
 async def test_deliveries_that_ended_long_ago_are_swept_and_pending_ones_stay(
