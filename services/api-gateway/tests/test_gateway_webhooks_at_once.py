@@ -126,6 +126,17 @@ async def test_two_replicas_send_each_delivery_once(gateway: Gateway, receiver: 
         await one.stop()
 
 
+async def test_claims_of_one_moment_never_take_the_same(gateway: Gateway, receiver: Receiver) -> None:
+    await webhook(gateway, receiver.url())
+    for _ in range(6):
+        await finish(gateway)
+
+    claimed = await asyncio.gather(*(claim(gateway) for _ in range(6)))
+
+    taken = [one.id for some in claimed for one in some]
+    assert len(taken) == len(set(taken)) == 6
+
+
 async def gateway_has_pending(gateway: Gateway) -> bool:
     return bool((await gateway.run("SELECT count(*) FROM webhook_delivery WHERE state = 'pending'")).scalar_one())
 
