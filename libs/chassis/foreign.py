@@ -14,9 +14,10 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -38,6 +39,7 @@ _DNS_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _CHUNK = 64 * 1024
 # For each request the pool compares every idle connection with all others: thousands of them would hold up the process.
 _MOST_IDLE = 100
+_MOST_NAMES = 32
 
 
 class ForeignError(Exception):
@@ -308,9 +310,17 @@ def _unwrapped(address: _Address) -> _Address:
     return address.ipv4_mapped or address
 
 
+@lru_cache(maxsize=1)
+def _resolvers() -> ThreadPoolExecutor:
+    """Threads of their own: a name whose server keeps silent holds one for long, and the loop's own few are for all."""
+    return ThreadPoolExecutor(_MOST_NAMES, thread_name_prefix="foreign-names")
+
+
 async def _system_resolve(host: str, port: int) -> Sequence[str]:
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(
+            _resolvers(), partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        )
     except ValueError as error:
         raise OSError("not a name") from error
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
