@@ -167,7 +167,8 @@ async def test_an_attempt_that_takes_too_long_has_failed(gateway: Gateway, recei
     await finish(gateway)
     impatient = replica(gateway, receiver, timeout=0.2)
     await impatient.step()
-    await impatient.idle()
+    async with asyncio.timeout(10):
+        await impatient.idle()
     found = await only(gateway, hook)
     assert (found["state"], found["status"], found["error"]) == ("pending", None, "the request took too long")
     await impatient.stop()
