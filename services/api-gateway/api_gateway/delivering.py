@@ -17,7 +17,7 @@ from api_gateway.webhooks import (
     Answer,
     Delivery,
     Outcome,
-    judge,
+    outcome_of,
     secret_of,
     signed_headers,
 )
@@ -121,7 +121,7 @@ class Deliverer:
 
     async def _deliver(self, delivery: Delivery) -> None:
         try:
-            outcome = judge(await self._send(delivery), delivery.attempts)
+            outcome = outcome_of(await self._send(delivery), delivery.attempts)
             crash.point("gateway.before_delivered")
             if await self._store.end(delivery, outcome):
                 _say(delivery, outcome)

@@ -118,7 +118,7 @@ def signed_headers(secret: str, delivery: Delivery) -> dict[str, str]:
     }
 
 
-def judge(answer: Answer, attempts: int) -> Outcome:
+def outcome_of(answer: Answer, attempts: int) -> Outcome:
     """What becomes of a delivery after `attempts` attempts of which the last was answered so."""
     status = answer.status
     if status is not None and 200 <= status < 300:

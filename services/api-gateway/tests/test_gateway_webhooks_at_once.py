@@ -13,7 +13,7 @@ from sqlalchemy import text
 from api_gateway import delivering
 from api_gateway.delivering import Deliverer
 from api_gateway.store.deliveries import Deliveries
-from api_gateway.webhooks import MOST_ATTEMPTS, Answer, judge
+from api_gateway.webhooks import MOST_ATTEMPTS, Answer, outcome_of
 from chassis.testing import eventually
 from tests.gateway_harness import Gateway, gateway_on, someone
 from tests.gateway_receiver import Receiver, receiving
@@ -92,7 +92,7 @@ async def test_what_a_dead_process_had_taken_is_sent_by_another_and_its_late_wor
     before = await only(gateway, hook)
     assert (before["state"], before["attempts"], receiver.ids()) == ("pending", 2, [str(taken.id)])
     for late in (Answer(200), Answer(500), Answer(410)):
-        assert await store.end(taken, judge(late, taken.attempts)) is False
+        assert await store.end(taken, outcome_of(late, taken.attempts)) is False
     assert await only(gateway, hook) == before
     assert (await gateway.client.get(f"/api/v1/webhooks/{hook['id']}")).json()["disabled_at"] is None
 

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from api_gateway import metrics
-from api_gateway.webhooks import MOST_ATTEMPTS, PAUSES_S, Answer, judge
+from api_gateway.webhooks import MOST_ATTEMPTS, PAUSES_S, Answer, outcome_of
 from tests.gateway_harness import Gateway, gateway_on
 from tests.gateway_receiver import Receiver, answering, receiving
 from tests.gateway_webhooks import claim, deliveries, finish, make_due, only, redeliver, replica, send, webhook
@@ -112,8 +112,8 @@ async def test_a_receiver_may_ask_for_more_time_up_to_an_hour(gateway: Gateway, 
     await make_due(gateway)
     await send(gateway)
     assert 3590 <= await waits(gateway) <= 3600
-    assert judge(Answer(503, retry_after=1), 1).wait is not None
-    assert judge(Answer(503, retry_after=1), 1).wait.total_seconds() >= 5  # type: ignore[union-attr]
+    assert outcome_of(Answer(503, retry_after=1), 1).wait is not None
+    assert outcome_of(Answer(503, retry_after=1), 1).wait.total_seconds() >= 5  # type: ignore[union-attr]
 
 
 async def test_a_redirect_is_a_failure_and_is_not_followed(gateway: Gateway, receiver: Receiver) -> None:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from api_gateway.settings import Settings
-from api_gateway.webhooks import MOST_ATTEMPTS, PAUSES_S, Answer, Delivery, judge, secret_of, signed_headers
+from api_gateway.webhooks import MOST_ATTEMPTS, PAUSES_S, Answer, Delivery, outcome_of, secret_of, signed_headers
 from chassis.errors import StartError
 from chassis.settings import read
 
@@ -51,23 +51,23 @@ def test_what_is_signed_is_verified_by_the_library_and_not_after_five_minutes() 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
 def test_any_2xx_is_taken(status: int) -> None:
-    assert judge(Answer(status), 1).state == "delivered"
+    assert outcome_of(Answer(status), 1).state == "delivered"
 
 
 @pytest.mark.parametrize("status", [None, 100, 199, 300, 304, 400, 401, 404, 409, 429, 500, 599])
 def test_all_else_is_sent_again_until_there_is_no_more_time(status: int | None) -> None:
     answer = Answer(status, None if status else "the request took too long")
-    waits = [judge(answer, attempts).wait for attempts in range(1, MOST_ATTEMPTS)]
+    waits = [outcome_of(answer, attempts).wait for attempts in range(1, MOST_ATTEMPTS)]
     for wait, pause in zip(waits, PAUSES_S, strict=True):
         assert wait is not None
         assert pause <= wait.total_seconds() <= 1.1 * pause
-    last = judge(answer, MOST_ATTEMPTS)
+    last = outcome_of(answer, MOST_ATTEMPTS)
     assert (last.state, last.wait, last.gone) == ("given_up", None, False)
     assert last.error
 
 
 def test_replicas_that_failed_together_do_not_come_back_together() -> None:
-    assert len({judge(Answer(500), 2).wait for _ in range(20)}) > 1
+    assert len({outcome_of(Answer(500), 2).wait for _ in range(20)}) > 1
 
 
 def test_an_operator_names_whole_origins() -> None:
