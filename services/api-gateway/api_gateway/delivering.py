@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from uuid import UUID
 
 import httpx
@@ -100,11 +101,12 @@ class Deliverer:
     async def stop(self) -> None:
         """Ends when what is on its way has its answer, or soon: the rest is sent again when its lease has run out."""
         self._closing = True
-        if self._running:
-            _, late = await asyncio.wait(self._running, timeout=_LAST_SECONDS)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_SECONDS):
+                await self.idle()
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
         await self._client.aclose()
 
     async def idle(self) -> None:
