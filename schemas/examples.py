@@ -150,7 +150,7 @@ DATA: tuple[Event, ...] = (
     ),
     e.GenerationStarted(job_id=JOB, item=1, attempt=1, provider="sandbox", model="sandbox-image-1"),
     e.GenerationProgressed(job_id=JOB, item=1, attempt=1, progress=40),
-    e.GenerationSkipped(job_id=JOB, item=1, asset_id=ASSET),
+    e.GenerationSkipped(job_id=JOB, item=1, asset_id=ASSET, warnings=["what is there is 640x360, not 1280x720"]),
     e.GenerationCompleted(
         job_id=JOB,
         item=1,

@@ -59,7 +59,10 @@ class GenerationProgressed(ItemEvent):
 
 
 class GenerationSkipped(Event):
-    """The item is already there, whole, under its logical name (resume)."""
+    """The item is already there, whole, under its logical name (resume).
+
+    `warnings` say in what it is not what was asked for.
+    """
 
     type: ClassVar[str] = "dev.backlot.generation.skipped.v1"
     topic: ClassVar[str] = GENERATIONS.name
@@ -67,6 +70,7 @@ class GenerationSkipped(Event):
     job_id: UUID
     item: int = Field(ge=1)
     asset_id: UUID
+    warnings: list[str] = Field(default_factory=list)
 
 
 class GenerationCompleted(ItemEvent):

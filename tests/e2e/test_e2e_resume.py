@@ -42,10 +42,12 @@ class Pair:
     painter: Painter
     stored: int = 0
 
-    async def run(self, items: Sequence[int], *, resume: bool, user: UUID = USER, tenant: UUID = TENANT) -> Outcome:
+    async def run(
+        self, items: Sequence[int], *, resume: bool, user: UUID = USER, tenant: UUID = TENANT, **changes: Any
+    ) -> Outcome:
         """One manifest, from its prompts until all that was made is stored."""
         paid = sum(self.painter.bill.values())
-        job = manifest(items, resume=resume, user=user)
+        job = manifest(items, resume=resume, user=user, **changes)
         await self.here.hear(envelope(job, tenant_id=tenant))
         await self.here.plan()
         await self.here.finish()
@@ -56,6 +58,7 @@ class Pair:
         told = [event for event in await self.home.said() if event.job_id == job.job_id]
         return Outcome(
             skipped={event.item: event.asset_id for event in told if isinstance(event, GenerationSkipped)},
+            warnings=[word for event in told if isinstance(event, GenerationSkipped) for word in event.warnings],
             quoted=[each.number for event in told if isinstance(event, GenerationQuoted) for each in event.items],
             paid=sum(self.painter.bill.values()) - paid,
         )
@@ -71,6 +74,7 @@ class Outcome:
     """What became of a manifest; `paid` in micro-units."""
 
     skipped: dict[int, UUID]
+    warnings: list[str]
     quoted: list[int]
     paid: int
 
@@ -79,8 +83,8 @@ def name(number: int) -> str:
     return f"channels/films/projects/one/assets/props/thing_{number}.png"
 
 
-def manifest(numbers: Sequence[int], *, resume: bool, user: UUID) -> PromptsPrepared:
-    items: list[PreparedItem] = [item(number, logical_name=name(number)) for number in numbers]
+def manifest(numbers: Sequence[int], *, resume: bool, user: UUID, **changes: Any) -> PromptsPrepared:
+    items: list[PreparedItem] = [item(number, logical_name=name(number), **changes) for number in numbers]
     context = AssetContext(user_id=user, kind=Kind.IMAGE, channel="films", project="one")
     return PromptsPrepared(job_id=uuid7(), items=items, asset_context=context, resume=resume)
 
@@ -124,8 +128,18 @@ async def test_with_twelve_of_twenty_two_stored_ten_are_made_and_only_those_are_
 
     third = await pair.run(ITEMS, resume=True)
     assert third.skipped == {number: assets[f"{TENANT}/{name(number)}"][0] for number in ITEMS}
-    assert (third.quoted, third.paid) == ([], 0)
+    assert (third.quoted, third.paid, third.warnings) == ([], 0, [])
     assert await pair.assets() == assets
+
+
+async def test_what_is_there_and_is_not_what_is_asked_for_now_is_kept_with_a_word(pair: Pair) -> None:
+    await pair.run([1], resume=True)
+
+    larger = await pair.run([1], resume=True, width=128, height=64)
+    other = await pair.run([1], resume=True, prompt="a blue fox", prompt_sha256="q" * 64)
+
+    assert (larger.paid, larger.warnings) == (0, ["what is there is 64x32, not 128x64"])
+    assert (other.paid, other.warnings) == (0, ["what is there was made with another prompt"])
 
 
 async def test_without_resume_everything_is_made_again_behind_the_same_names(pair: Pair) -> None:

@@ -46,20 +46,43 @@ def read_items(path: Path) -> list[dict[str, Any]]:
         raise WrongItems(f"{path}: {wrong}") from wrong
 
 
+class _OnceEach(yaml.SafeLoader):
+    """Of two equal keys YAML would keep the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(f"line {node.start_mark.line + 1}: {key} is there twice")
+        return super().construct_mapping(node, deep)
+
+
 def _yaml(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return _OnceEach(text).get_single_data()
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
+
+
+def _json(text: str) -> Any:
+    def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError(f"of {', '.join(name for name, _ in pairs)} one is there twice")
+        return found
+
+    return json.loads(text, object_pairs_hook=once_each)
 
 
 def _csv(text: str) -> list[dict[str, Any]]:
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     columns = next(rows, [])
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"of the columns {', '.join(columns)} one is there twice")
     return [_row(number, columns, cells) for number, cells in enumerate((row for row in rows if row), start=1)]
 
 
-_READS: Mapping[str, Callable[[str], Any]] = {".yaml": _yaml, ".yml": _yaml, ".json": json.loads, ".csv": _csv}
+_READS: Mapping[str, Callable[[str], Any]] = {".yaml": _yaml, ".yml": _yaml, ".json": _json, ".csv": _csv}
 
 
 def _row(number: int, columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _progressed(event: GenerationProgressed, _: datetime) -> list[Fact]:
 
 
 def _skipped(event: GenerationSkipped, _: datetime) -> list[Fact]:
-    return [Fact(event.item, 0, FactKind.SKIPPED, 0, {"asset_id": str(event.asset_id)})]
+    return [Fact(event.item, 0, FactKind.SKIPPED, 0, {"asset_id": str(event.asset_id), "warnings": event.warnings})]
 
 
 def _completed(event: GenerationCompleted, _: datetime) -> list[Fact]:

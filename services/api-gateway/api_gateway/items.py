@@ -135,7 +135,7 @@ def item_state(prepared: Mapping[str, Any], judged: History, known: History, clo
         prompt_version=prepared["prompt_version"],
         flags=tuple(completed["flags"]) if completed else (),
         lineage=completed["lineage"] if completed else None,
-        warnings=tuple(prepared["warnings"]),
+        warnings=(*prepared["warnings"], *_differences(present)),
         outputs=outputs,
         asset_id=_asset_id(past, outputs),
         estimated_micros=_estimated(present),
@@ -203,6 +203,11 @@ def _redownload(item: ItemHistory, outputs: Sequence[Output]) -> Redownload | No
     if not answer.body["found"]:
         return Redownload("failed", answer.body["evidence"])
     return Redownload("failed", "what was fetched could not be stored") if item.lost_late else Redownload("requested")
+
+
+def _differences(item: ItemHistory) -> Sequence[str]:
+    """In what a skipped item's asset is not what was asked for. Older facts do not say."""
+    return () if item.skipped is None else item.skipped.body.get("warnings", ())
 
 
 def _asset_id(item: ItemHistory, outputs: Sequence[Output]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from math import isfinite
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -54,6 +55,8 @@ def _as_text(value: Any) -> Any:
     """A value of a variable as templates take it: JSON has numbers and truth values of its own."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError("must be a finite number")
     return str(value) if isinstance(value, int | float) else value
 
 

@@ -74,6 +74,7 @@ BAD_BODIES: list[tuple[Any, int, str, str]] = [
     (IMAGE | {"labels": {"a": 1}}, 422, "VALIDATION", "/labels/a"),
     (IMAGE | {"labels": {"a": "x" * 256}}, 422, "VALIDATION", "/labels/a"),
     (IMAGE | {"variables": {"a": "x" * 501}}, 422, "VALIDATION", "/variables/a"),
+    (IMAGE | {"variables": {"a": float("inf")}}, 422, "VALIDATION", "/variables/a"),
     (IMAGE | {"variables": {"a": [5]}}, 422, "VALIDATION", "/variables/a"),
     (IMAGE | {"variables": {"a": None}}, 422, "VALIDATION", "/variables/a"),
     (IMAGE | {"route": {"providers": ["a"] * 9}}, 422, "VALIDATION", "/route/providers"),

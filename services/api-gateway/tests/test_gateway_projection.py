@@ -193,11 +193,12 @@ def test_bytes_that_could_not_be_kept_fail_the_item() -> None:
 
 def test_an_item_that_was_already_there_is_done() -> None:
     asset_id = uuid7()
-    skipped = GenerationSkipped(job_id=JOB, item=1, asset_id=asset_id)
+    skipped = GenerationSkipped(job_id=JOB, item=1, asset_id=asset_id, warnings=["what is there is 64x64"])
     job = job_of(prepared(JOB), skipped)
 
     assert (job.status, job.settled, job.progress) == (Status.COMPLETED, True, 100)
     assert (job.items[0].status, job.items[0].asset_id) == (ItemStatus.SKIPPED, str(asset_id))
+    assert job.items[0].warnings == ("what is there is 64x64",)
 
 
 def test_the_newest_revision_of_an_asset_is_shown() -> None:

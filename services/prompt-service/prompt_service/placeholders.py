@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
+from math import ceil, isfinite
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
@@ -35,6 +36,8 @@ def as_text(value: Any) -> Any:
     """YAML and JSON have numbers and truth values of their own; a variable is a text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError("must be a finite number")
     return str(value) if isinstance(value, int | float) else value
 
 
@@ -91,8 +94,13 @@ class Placeholder(BaseModel):
             yield (), "a placeholder that is not required needs a default"
         if self.type == "choice" and (not self.choices or "" in self.choices):
             yield ("choices",), "the type choice needs choices, none of them empty"
-        if self.min is not None and self.max is not None and self.min > self.max:
-            yield ("min",), "min is more than max"
+        if len({_alike(choice) for choice in self.choices or ()}) < len(self.choices or ()):
+            yield ("choices",), "two of the choices are the same, capitals aside"
+        if self.min is not None and self.max is not None:
+            if self.min > self.max:
+                yield ("min",), "min is more than max"
+            elif self.type == "integer" and ceil(self.min) > self.max:
+                yield ("min",), "there is no whole number between min and max"
 
     def _default_not_taken(self) -> Iterator[Fault]:
         if self.default is None:

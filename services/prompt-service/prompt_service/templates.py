@@ -44,7 +44,8 @@ class TemplateNotFound(LookupError):
     """There is no template of this name and version."""
 
     def __init__(self, name: str, version: str, known: list[str]) -> None:
-        super().__init__(f"there is no template {name} {version} (TemplateNotFound); shipped are: {', '.join(known)}")
+        nobody = f"there is no template {name} {version} (TemplateNotFound), or it is retired"
+        super().__init__(f"{nobody}; shipped are: {', '.join(known)}")
 
 
 class BrokenTemplates(ValueError):

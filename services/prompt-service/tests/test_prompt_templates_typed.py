@@ -128,6 +128,8 @@ def test_a_value_that_is_not_there_is_the_default(placeholder: dict[str, Any], s
         ({"type": "text", "min": 1}, "min means nothing for the type text"),
         ({"type": "integer", "max_length": 3}, "max_length means nothing for the type integer"),
         ({"type": "integer", "min": 2, "max": 1}, "min is more than max"),
+        ({"type": "integer", "min": 0.5, "max": 0.7}, "there is no whole number between min and max"),
+        ({"type": "choice", "choices": ["day", "Day"]}, "two of the choices are the same, capitals aside"),
         ({"type": "date"}, "Input should be 'text', 'integer', 'number', 'choice', 'color' or 'boolean'"),
         ({"type": "integer", "min": float("nan")}, "finite number"),
         ({"max_length": 501}, "less than or equal to 500"),

@@ -14,7 +14,27 @@ from schemas.event import Event
 from schemas.events import PromptsPrepared
 from schemas.parts import ErrorCode, PreparedItem
 
-NOTHING_PRESENT: Mapping[str, UUID] = MappingProxyType({})
+
+@dataclass(frozen=True, slots=True)
+class PresentAsset:
+    """What is there under an item's name, whole. What is not known of it is None."""
+
+    id: UUID
+    width: int | None = None
+    height: int | None = None
+    prompt_sha256: str | None = None
+
+    def differences(self, item: PreparedItem) -> list[str]:
+        """In what it is not what `item` asks for, in words for its user: it is present all the same (R88)."""
+        found = []
+        if self.width and self.height and item.width and (self.width, self.height) != (item.width, item.height):
+            found.append(f"what is there is {self.width}x{self.height}, not {item.width}x{item.height}")
+        if self.prompt_sha256 and self.prompt_sha256 != item.prompt_sha256:
+            found.append("what is there was made with another prompt")
+        return found
+
+
+NOTHING_PRESENT: Mapping[str, PresentAsset] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +78,7 @@ class Planner:
         prepared: PromptsPrepared,
         tenant_id: UUID,
         cancelled: CancelReason | None,
-        present: Mapping[str, UUID] = NOTHING_PRESENT,
+        present: Mapping[str, PresentAsset] = NOTHING_PRESENT,
     ) -> Plan:
         """A stopped job's items are cancelled without a quote; the others get their first usable route's price.
 
@@ -69,7 +89,8 @@ class Planner:
         tasks, quote, refusals, skips = [], [], [], []
         for item in _wanted(prepared):
             if item.logical_name in present:
-                skips.append(says.skipped(prepared.job_id, item.number, present[item.logical_name]))
+                there = present[item.logical_name]
+                skips.append(says.skipped(prepared.job_id, item.number, there.id, there.differences(item)))
                 continue
             offers, reason = offers_for(self.table, item, prepared.route, self.price, self.is_closed)
             tasks.append(self._task(prepared.job_id, tenant_id, item, offers[0] if offers else None, State.FAILED))

@@ -109,9 +109,9 @@ def failed(task: Task, failure: Failure, *, final: bool) -> GenerationFailed:
     )
 
 
-def skipped(job_id: UUID, item: int, asset_id: UUID) -> GenerationSkipped:
-    """An item that is there already."""
-    return GenerationSkipped(job_id=job_id, item=item, asset_id=asset_id)
+def skipped(job_id: UUID, item: int, asset_id: UUID, warnings: list[str]) -> GenerationSkipped:
+    """An item that is there already; `warnings`: in what it is not what was asked for."""
+    return GenerationSkipped(job_id=job_id, item=item, asset_id=asset_id, warnings=warnings)
 
 
 def never_started(job_id: UUID, item: int, attempt: int, code: ErrorCode, message: str) -> GenerationFailed:

@@ -13,7 +13,7 @@ from chassis.context import Context, read_context
 from chassis.ids import uuid7
 from chassis.internal_client import InternalClient
 from provider_worker.engine.presence import NamesRefused, PresenceUnknown, Present, present_in
-from provider_worker.planning import Planning
+from provider_worker.planning import Planning, PresentAsset
 from tests.worker_builders import TENANT, TRACE, USER, item, prepared
 
 SECRET = "a secret of the tests, long enough"
@@ -46,9 +46,10 @@ async def test_one_question_names_each_wanted_item_once_for_the_jobs_user_and_no
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request)
         there = {"path": "thumbnail-2", "asset_id": str(asset), "sha256": "0" * 64, "version": 3, "later": "field"}
+        there |= {"width": 640, "height": 360, "prompt_sha256": "5" * 64}
         return httpx.Response(200, json={"present": [there]})
 
-    assert await storage(answer)(PLANNING) == {"thumbnail-2": asset}
+    assert await storage(answer)(PLANNING) == {"thumbnail-2": PresentAsset(asset, 640, 360, "5" * 64)}
     [request] = seen
     assert (request.method, request.url.path) == ("POST", "/v1/names/presence")
     assert json.loads(request.content) == {"paths": ["thumbnail-1", "thumbnail-2"]}

@@ -14,6 +14,7 @@ from chassis.ids import uuid7
 from provider_worker.engine.plannings import MOST_FAILURES
 from provider_worker.engine.presence import NamesRefused
 from provider_worker.metrics import PRESENCE_UNANSWERED, RESUMED, SKIPPED
+from provider_worker.planning import PresentAsset
 from schemas.events import (
     GenerationCancelled,
     GenerationCompleted,
@@ -52,13 +53,33 @@ def name(number: int) -> str:
 
 
 def there(*numbers: int) -> Names:
-    return Names({name(number): uuid7() for number in numbers})
+    return Names({name(number): PresentAsset(uuid7()) for number in numbers})
 
 
 async def resumed(here: Worker, items: int | Sequence[Any] = 3) -> UUID:
     job = prepared(items, resume=True)
     await here.hear(envelope(job))
     return job.job_id
+
+
+async def test_what_is_there_and_is_not_what_was_asked_for_is_skipped_with_a_word(home: Home) -> None:
+    wanted = item(1)
+    as_asked = PresentAsset(uuid7(), wanted.width, wanted.height, wanted.prompt_sha256)
+    smaller = PresentAsset(uuid7(), 32, 32, wanted.prompt_sha256)
+    other = PresentAsset(uuid7(), wanted.width, wanted.height, "0" * 64)
+    unknown = PresentAsset(uuid7())
+    names = Names(dict(zip(map(name, range(1, 5)), (as_asked, smaller, other, unknown), strict=True)))
+    here = home.worker(present=names)
+    await resumed(here, 4)
+    await here.plan()
+
+    said = sorted(await home.said(GenerationSkipped), key=lambda skipped: skipped.item)
+    assert [skipped.warnings for skipped in said] == [
+        [],
+        [f"what is there is 32x32, not {wanted.width}x{wanted.height}"],
+        ["what is there was made with another prompt"],
+        [],
+    ]
 
 
 async def due(home: Home) -> None:
@@ -86,7 +107,7 @@ async def test_of_twenty_two_items_with_twelve_present_ten_are_quoted_made_and_p
     await here.finish()
 
     skipped = await home.said(GenerationSkipped)
-    assert {each.item: each.asset_id for each in skipped} == {n: names.there[name(n)] for n in range(1, 13)}
+    assert {each.item: each.asset_id for each in skipped} == {n: names.there[name(n)].id for n in range(1, 13)}
     assert len(skipped) == 12
     assert numbers(await home.said(GenerationQuoted)) == [list(range(13, 23))]
     words = await home.last_words()

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chassis.outbox import Outbox
 from provider_worker.engine.plannings import Plannings
 from provider_worker.engine.presence import PresenceUnknown, Present
-from provider_worker.planning import Planner, Planning, names_of
+from provider_worker.planning import Planner, Planning, PresentAsset, names_of
 from provider_worker.store.plannings import PlanningDatabase
 
 
@@ -22,14 +22,14 @@ from provider_worker.store.plannings import PlanningDatabase
 class Names:
     """`Present`: `there` has whole bytes. It is away for so many questions, or hangs until it is let go."""
 
-    there: dict[str, UUID] = field(default_factory=dict)
+    there: dict[str, PresentAsset] = field(default_factory=dict)
     away: int = 0
     trouble: Exception | None = None
     asked: list[Planning] = field(default_factory=list)
     hanging: asyncio.Event | None = None
     reached: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, planning: Planning) -> Mapping[str, UUID]:
+    async def __call__(self, planning: Planning) -> Mapping[str, PresentAsset]:
         self.asked.append(planning)
         self.reached.set()
         if self.hanging is not None:

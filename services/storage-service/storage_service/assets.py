@@ -51,13 +51,19 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The newest version behind a logical name, and which bytes it should have. `size` is in bytes."""
+    """The newest version behind a logical name, which bytes it should have, and what it was made as.
+
+    `size` is in bytes. What has no pixels has no width and height, what was uploaded no prompt.
+    """
 
     path: str
     id: UUID
     sha256: str
     size: int
     version: int
+    width: int | None
+    height: int | None
+    prompt_sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,10 @@ async def test_a_name_with_whole_bytes_is_present_and_one_without_is_not(
     asset = await house.kept(name=FOX)
     answer = await service.post("/v1/names/presence", json={"paths": [FOX, WOOD]}, headers=as_())
     digest = house.blob().name
-    assert answer.json() == {"present": [{"path": FOX, "asset_id": str(asset), "sha256": digest, "version": 1}]}
+    [there] = answer.json()["present"]
+    [made_as] = await house.sql("SELECT width, height, lineage->>'prompt_sha256' AS prompt_sha256 FROM assets")
+    assert None not in made_as.values()
+    assert there == {"path": FOX, "asset_id": str(asset), "sha256": digest, "version": 1, **made_as}
 
 
 async def test_a_name_that_a_client_chose_needs_no_folders(house: House, service: httpx.AsyncClient) -> None:

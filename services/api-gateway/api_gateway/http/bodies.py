@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, TypeVar
 
 from fastapi.exceptions import RequestValidationError
@@ -38,9 +39,24 @@ async def read_json(request: Request) -> Any:
     """A JSON body of any shape."""
     body = await read_body(request)
     try:
-        return from_json(body)
+        said = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise MalformedRequest(f"the body is not JSON: {error}") from error
+    # 1e400 is JSON and becomes infinity, which is none: what is passed on could not be written again.
+    if not _is_finite(said):
+        raise MalformedRequest("the body has a number that is too large")
+    return said
+
+
+def _is_finite(said: Any) -> bool:
+    match said:
+        case dict():
+            return all(map(_is_finite, said.values()))
+        case list():
+            return all(map(_is_finite, said))
+        case float():
+            return isfinite(said)
+    return True
 
 
 def parse(model: type[M], body: bytes) -> M:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from chassis.context import Context
 from chassis.errors import BacklotError, Invalid, MalformedRequest, TooLarge
 from chassis.internal_client import InternalClient
-from provider_worker.planning import Planning, names_of
+from provider_worker.planning import Planning, PresentAsset, names_of
 
 PATH = "/v1/names/presence"
 
@@ -23,13 +23,19 @@ class NamesRefused(Exception):
     """There is an answer, and no other one will come: nobody can have these names."""
 
 
-Present = Callable[[Planning], Awaitable[Mapping[str, UUID]]]
+Present = Callable[[Planning], Awaitable[Mapping[str, PresentAsset]]]
 """The asset behind each logical name of a job that has whole bytes; raises `PresenceUnknown` and `NamesRefused`."""
 
 
 class _PresentName(BaseModel):
     path: str
     asset_id: UUID
+    width: int | None = None
+    height: int | None = None
+    prompt_sha256: str | None = None
+
+    def asset(self) -> PresentAsset:
+        return PresentAsset(self.asset_id, self.width, self.height, self.prompt_sha256)
 
 
 class _PresentNames(BaseModel):
@@ -39,7 +45,7 @@ class _PresentNames(BaseModel):
 def present_in(storage: InternalClient) -> Present:
     """As storage-service has it: what the job's user made, and what is public. A job carries no scopes of its own."""
 
-    async def present(planning: Planning) -> Mapping[str, UUID]:
+    async def present(planning: Planning) -> Mapping[str, PresentAsset]:
         context = Context(planning.tenant_id, planning.prepared.asset_context.user_id)
         names = names_of(planning.prepared)
         try:
@@ -51,6 +57,6 @@ def present_in(storage: InternalClient) -> Present:
             raise PresenceUnknown(f"{storage.service}: {error.detail}") from error
         except ValueError as error:
             raise PresenceUnknown(f"{storage.service} gave an answer that is none") from error
-        return {one.path: one.asset_id for one in found.present}
+        return {one.path: one.asset() for one in found.present}
 
     return present

@@ -23,12 +23,15 @@ class Names(BaseModel):
 
 
 class PresentName(BaseModel):
-    """A name as it was asked for, and the asset behind it."""
+    """A name as it was asked for, and the asset behind it with what it was made as, as far as that is known."""
 
     path: str
     asset_id: UUID
     sha256: str
     version: int
+    width: int | None
+    height: int | None
+    prompt_sha256: str | None
 
 
 class PresentNames(BaseModel):
@@ -50,7 +53,15 @@ def name_routes(presence: Presence, secret: SecretStr) -> APIRouter:
         found = await presence.of(viewer_of(context), body.paths)
         return PresentNames(
             present=[
-                PresentName(path=one.name, asset_id=one.asset.id, sha256=one.asset.sha256, version=one.asset.version)
+                PresentName(
+                    path=one.name,
+                    asset_id=one.asset.id,
+                    sha256=one.asset.sha256,
+                    version=one.asset.version,
+                    width=one.asset.width,
+                    height=one.asset.height,
+                    prompt_sha256=one.asset.prompt_sha256,
+                )
                 for one in found
             ]
         )

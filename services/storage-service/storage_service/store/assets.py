@@ -74,7 +74,8 @@ _COUNT = text(f"SELECT count(*) {_FILTER}")
 
 # The newest of those that the viewer may look at: another user's private version behind the same name hides nothing.
 _NAMED = text("""
-    SELECT DISTINCT ON (path) path, id, sha256, size, version FROM assets
+    SELECT DISTINCT ON (path) path, id, sha256, size, version, width, height,
+        lineage->>'prompt_sha256' AS prompt_sha256 FROM assets
     WHERE tenant_id = :tenant_id AND path = ANY(CAST(:paths AS text[])) AND deleted_at IS NULL AND role = 'primary'
       AND (is_public OR user_id = :user_id OR :sees_all)
     ORDER BY path, version DESC
