@@ -25,6 +25,8 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
+from chassis.answer_heads import HeadLimitedStream
+
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """The addresses of a name; raises `OSError` where it has none."""
 
@@ -33,13 +35,19 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
 # Global by the registry, but nobody's server: protocol assignments, tunnels that end wherever their maker likes, the
-# site-local addresses of old.
-_SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2002::/16", "fec0::/10")))
+# site-local addresses of old, and the one that a cloud gives its machines' host.
+_SPECIAL = tuple(
+    map(
+        ipaddress.ip_network,
+        ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "2001::/23", "2002::/16", "fec0::/10"),
+    )
+)
 _DNS_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _CHUNK = 64 * 1024
 # For each request the pool compares every idle connection with all others: thousands of them would hold up the process.
 _MOST_IDLE = 100
-_MOST_NAMES = 32
+# A thread stays with a silent name for longer than anybody waits for it; one tenant has at most sixteen at once.
+_MOST_NAMES = 64
 
 
 class ForeignError(Exception):
@@ -282,10 +290,13 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
         self._policy.check_resolved(host, port, addresses)
         for address in addresses[:-1]:
             try:
-                return await self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
+                return await self._connected(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
-        return await self._plain.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
+        return await self._connected(addresses[-1], port, timeout, local_address, socket_options)
+
+    async def _connected(self, address: str, *how: Any) -> httpcore.AsyncNetworkStream:
+        return HeadLimitedStream(await self._plain.connect_tcp(address, *how))
 
     async def sleep(self, seconds: float) -> None:
         await self._plain.sleep(seconds)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from chassis.answer_heads import MOST_INFORMATIONAL
 from chassis.foreign import ForeignError, Limits, Policy, Reply, check_address, guarded_client, post
 
 LIMITS = Limits(max_bytes=4096, seconds=5)
@@ -140,3 +141,40 @@ async def test_a_name_that_is_not_resolved_in_time_is_refused() -> None:
 
     with pytest.raises(ForeignError, match="cannot be resolved"):
         await check_address(Policy(hosts=("*",)), "https://slow.example/", resolve=resolve, seconds=0.05)
+
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("cut", [1, 7, 10_000])
+async def test_a_server_may_say_a_few_times_that_it_is_still_there(cut: int) -> None:
+    def talk(request: bytes, writer: asyncio.StreamWriter) -> None:
+        answer = CONTINUE * MOST_INFORMATIONAL + OK
+        for start in range(0, len(answer), cut):
+            writer.write(answer[start : start + cut])
+
+    async with serving(talk) as origin:
+        assert [reply.status for reply in await sent(origin, times=2)] == [200, 200]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (CONTINUE * (MOST_INFORMATIONAL + 1) + OK, "broke off"),
+        (CONTINUE.replace(b"\r", b"") * (MOST_INFORMATIONAL + 1) + OK, "broke off"),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * (MOST_INFORMATIONAL + 1) + OK, "broke off"),
+        (b"HTTP/1.1 100 C\r\nx: " + b"y" * 200_000, "broke off"),
+    ],
+)
+async def test_a_server_that_says_nothing_else_is_hung_up_on(answer: bytes, said: str) -> None:
+    async with serving(lambda _, writer: writer.write(answer)) as origin:
+        with pytest.raises(ForeignError, match=said):
+            await sent(origin)
+
+
+async def test_what_a_body_looks_like_does_not_matter() -> None:
+    body = CONTINUE * 100
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    async with serving(lambda _, writer: writer.write(head + body)) as origin:
+        assert [reply.status for reply in await sent(origin, times=2)] == [200, 200]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import AliasChoices, AnyHttpUrl, Field, SecretStr, field_validator
 
 from api_gateway.keys import looks_like_key
-from chassis.foreign import ForeignError, origin_of
+from chassis.foreign import origin_of
 from chassis.settings import PublicSettings, service_config
 from chassis.telemetry import mask_text
+
+_ORIGIN = re.compile(r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?", re.IGNORECASE)
 
 
 def _parts(listed: str) -> list[str]:
@@ -77,12 +81,9 @@ class Settings(PublicSettings):
     @classmethod
     def _are_origins(cls, value: str) -> str:
         for origin in _parts(value):
-            try:
-                whole = origin_of(origin).startswith(("http://", "https://"))
-            except ForeignError:
-                whole = False
             # Nothing but scheme, host and port: whoever names a path would think that it counts.
-            if not whole or origin.count("/") != 2 or "@" in origin or not origin.partition("//")[2]:
+            found = _ORIGIN.fullmatch(origin)
+            if found is None or not 0 < int(found["port"] or 1) < 2**16:
                 raise ValueError(f"{mask_text(origin)!r} is no origin such as http://10.0.0.5:9000")
         return value
 

@@ -103,6 +103,36 @@ async def test_what_was_delivered_is_sent_again_when_it_is_asked_for(gateway: Ga
     assert receiver.got[0].body == receiver.got[1].body
 
 
+async def test_one_that_is_on_its_way_is_not_begun_anew_until_its_lease_is_over(
+    gateway: Gateway, receiver: Receiver
+) -> None:
+    hook = await webhook(gateway, receiver.url())
+    await finish(gateway)
+    [claimed] = await claim(gateway)
+    refused = await redeliver(gateway, hook, str(claimed.id))
+    assert (refused.status_code, refused.json()["code"]) == (409, "CONFLICT")
+    assert "on its way" in refused.json()["detail"]
+
+    await make_due(gateway)
+    anew = await redeliver(gateway, hook, str(claimed.id))
+    assert (anew.status_code, anew.json()["attempts"], bool(anew.json()["next_attempt_at"])) == (202, 0, True)
+
+
+async def test_what_is_on_its_way_to_a_webhook_that_is_gone_is_not_given_up_before_its_answer(
+    gateway: Gateway, receiver: Receiver
+) -> None:
+    hook = await webhook(gateway, receiver.url())
+    await finish(gateway)
+    await claim(gateway)
+    await gateway.run("UPDATE webhook SET disabled_at = now(), disabled_reason = 'gone'")
+    await gateway.deliverer.clear_up()
+    assert (await only(gateway, hook))["state"] == "pending"
+
+    await make_due(gateway)
+    await gateway.deliverer.clear_up()
+    assert (await only(gateway, hook))["state"] == "given_up"
+
+
 async def test_a_receiver_may_ask_for_more_time_up_to_an_hour(gateway: Gateway, receiver: Receiver) -> None:
     await webhook(gateway, receiver.url())
     receiver.says(answering(429, "Retry-After: 120"), answering(503, "Retry-After: 999999"), 503)

@@ -71,8 +71,11 @@ def test_replicas_that_failed_together_do_not_come_back_together() -> None:
 
 
 def test_an_operator_names_whole_origins() -> None:
-    settings = read(Settings, ENVIRON | {"API_GATEWAY_WEBHOOK_ORIGINS": "http://10.0.0.5:9000, https://Hook.internal,"})
-    assert settings.trusted_origins == {"http://10.0.0.5:9000", "https://hook.internal:443"}
+    settings = read(
+        Settings,
+        ENVIRON | {"API_GATEWAY_WEBHOOK_ORIGINS": "http://10.0.0.5:9000, https://Hook.internal, http://[::1]:80,"},
+    )
+    assert settings.trusted_origins == {"http://10.0.0.5:9000", "https://hook.internal:443", "http://[::1]:80"}
     assert read(Settings, ENVIRON).trusted_origins == frozenset()
 
 
@@ -87,6 +90,14 @@ def test_an_operator_names_whole_origins() -> None:
         "http://u:word@10.0.0.5",
         "http://[::1",
         "*",
+        "http://*.corp",
+        "http://10.0.0.5:99999",
+        "http://10.0.0.5:0",
+        "http://:9000",
+        "http://10.0.0.5:9000?x=1",
+        "http://10.0.0.5:9000#x",
+        "http://a b",
+        "http://h%2f:1",
     ],
 )
 def test_what_is_no_origin_prevents_the_start_in_words(origin: str) -> None:

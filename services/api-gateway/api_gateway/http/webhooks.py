@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -40,6 +41,8 @@ from chassis.telemetry import get_logger
 log = get_logger()
 
 PATH = "/api/v1/webhooks"
+_LOOKUPS = 8
+"""Names that are looked up at once for webhooks that are being made: a silent one is for deliveries to wait for too."""
 Limit = Annotated[int, Query(ge=1, le=100)]
 Offset = Annotated[int, Query(ge=0, le=1_000_000)]
 
@@ -52,9 +55,11 @@ class Webhooks:
     secret: SecretStr
     policy: Policy
     resolve: Resolve | None = None
+    lookups: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LOOKUPS))
 
     async def make(self, who: Principal, asked: WebhookRequest) -> dict[str, Any]:
-        """A new webhook, with its secret."""
+        """A new webhook, with its secret. Raises `Forbidden` where its maker may not read what it would hear."""
+        _require_reading(who)
         await self._check(asked.url)
         wanted = set(asked.events or ENDS)
         new = store.NewWebhook(
@@ -107,7 +112,8 @@ class Webhooks:
         return {"items": [_delivery(row) for row in rows], "total": total, "limit": limit, "offset": offset}
 
     async def redeliver(self, who: Principal, webhook_id: UUID, delivery_id: UUID) -> dict[str, Any]:
-        """The delivery, begun anew. Raises `Conflict` where the webhook is disabled."""
+        """The delivery, begun anew. Raises `Conflict` where it is on its way, or the webhook is disabled."""
+        _require_reading(who)
         webhook = await self._own(who, webhook_id, "have it sent again")
         if webhook.disabled_reason is not None:
             raise Conflict(f"the webhook is disabled ({webhook.disabled_reason}): delete it and make another")
@@ -115,6 +121,8 @@ class Webhooks:
             row = await store.redeliver(conn, who.tenant_id, webhook_id, delivery_id)
         if row is None:
             raise NotFound(f"there is no delivery {delivery_id} of this webhook")
+        if row.leased:
+            raise Conflict("the delivery is on its way: what comes of it is known within a minute", retry_after=15.0)
         return _delivery(row)
 
     async def _own(self, who: Principal, webhook_id: UUID, act: str) -> WebhookRow:
@@ -128,11 +136,18 @@ class Webhooks:
             # An operator's own origins are taken as they stand, and would be taken with a password too.
             if httpx.URL(url).userinfo:
                 raise _refused("carries a user name or a password")
-            await check_address(self.policy, url, resolve=self.resolve)
+            async with self.lookups:
+                await check_address(self.policy, url, resolve=self.resolve)
         except (httpx.InvalidURL, ValueError) as error:
             raise _refused("is no address") from error
         except ForeignError as error:
             raise _refused(f"cannot be used: {error.reason}") from error
+
+
+def _require_reading(who: Principal) -> None:
+    """A webhook tells what came of jobs: who may not read that may not have it told. Raises `Forbidden`."""
+    if not who.may("jobs:read"):
+        raise Forbidden("this key lacks the scope jobs:read")
 
 
 def _refused(detail: str) -> Invalid:

@@ -69,6 +69,7 @@ _GIVE_UP = text(
     "UPDATE webhook_delivery SET state = 'given_up', leased = false, error = 'the webhook is disabled', "
     "ended_at = now() WHERE id IN (SELECT delivery.id FROM webhook JOIN webhook_delivery AS delivery "
     "ON delivery.webhook_id = webhook.id AND delivery.state = 'pending' WHERE webhook.disabled_at IS NOT NULL "
+    "AND (NOT delivery.leased OR delivery.due_at <= now()) "
     "LIMIT :limit FOR UPDATE OF delivery SKIP LOCKED)"
 )
 _FORGET = text(

@@ -38,8 +38,9 @@ _COUNT_OF_DELIVERIES = "SELECT count(*) FROM webhook_delivery WHERE "
 _COUNT_DELIVERIES = text(_COUNT_OF_DELIVERIES + _OF_WEBHOOK)
 # One that is on its way stays so: begun anew beside that, it would be sent twice at once.
 _REDELIVER = text(
-    "UPDATE webhook_delivery SET state = 'pending', ended_at = NULL, "
-    "attempts = CASE WHEN leased THEN attempts ELSE 0 END, due_at = CASE WHEN leased THEN due_at ELSE now() END, "
+    "UPDATE webhook_delivery SET state = 'pending', ended_at = NULL, leased = leased AND due_at > now(), "
+    "attempts = CASE WHEN leased AND due_at > now() THEN attempts ELSE 0 END, "
+    "due_at = CASE WHEN leased AND due_at > now() THEN due_at ELSE now() END, "
     "pending_since = CASE WHEN state = 'pending' THEN pending_since ELSE now() END "
     "WHERE id = :id AND webhook_id = :webhook_id AND tenant_id = :tenant_id "
     "RETURNING id, job_id, event, state, attempts, leased, due_at, status, error, created_at, ended_at"
