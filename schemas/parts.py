@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from math import isfinite
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -13,6 +14,18 @@ from schemas.event import Part
 
 MAX_PROMPT_BYTES = 512 * 1024
 """At most this many bytes of prompts travel in one event; more is refused at the door."""
+
+
+def variable_text(value: Any) -> Any:
+    """A value of a template's variable as it travels, a text: JSON and YAML have numbers and truth values of their own.
+
+    For a validator that comes before that of `str`. Raises `ValueError` for a number that is not finite.
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError("must be a finite number")
+    return str(value) if isinstance(value, int | float) else value
 
 
 class Kind(StrEnum):

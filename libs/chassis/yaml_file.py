@@ -46,7 +46,7 @@ def read_yaml(raw: bytes, cls: type[M], *, place: str, faults: Callable[[M], Ite
     `faults` finds those that the model cannot see.
     """
     try:
-        loader = _Loader(raw)
+        loader = StrictLoader(raw)
         tree = loader.get_single_node()
         said = loader.construct_document(tree) if tree is not None else None
         if not isinstance(said, Mapping):
@@ -64,8 +64,8 @@ def read_yaml(raw: bytes, cls: type[M], *, place: str, faults: Callable[[M], Ite
     return found
 
 
-class _Loader(yaml.SafeLoader):
-    """Of two equal keys YAML would keep the last in silence."""
+class StrictLoader(yaml.SafeLoader):
+    """Reads what is safe, and raises `YAMLError` for a key that is there twice: YAML would keep the last in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()

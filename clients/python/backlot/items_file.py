@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from backlot.errors import BacklotClientError
+from chassis.yaml_file import StrictLoader
 
 TEXTS = ("group", "name", "prompt", "negative_prompt")
 NUMBERS = ("width", "height", "seed")
@@ -46,20 +47,9 @@ def read_items(path: Path) -> list[dict[str, Any]]:
         raise WrongItems(f"{path}: {wrong}") from wrong
 
 
-class _OnceEach(yaml.SafeLoader):
-    """Of two equal keys YAML would keep the last in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ValueError(f"line {node.start_mark.line + 1}: {key} is there twice")
-        return super().construct_mapping(node, deep)
-
-
 def _yaml(text: str) -> Any:
     try:
-        return _OnceEach(text).get_single_data()
+        return StrictLoader(text).get_single_data()
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
 

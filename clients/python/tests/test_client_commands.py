@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import socket
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from backlot import demo, showing
-from backlot.cli import main
 from backlot.client import Client
 from backlot.connection import NotRunning, connect
 from backlot.errors import BacklotClientError
+from tests.played_gateway import typing_in
 
 NOT_RUNNING = "start one with `backlot up --detach`"
 
@@ -39,18 +38,8 @@ def types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
     monkeypatch.setenv("BACKLOT_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("BACKLOT_URL", raising=False)
     monkeypatch.delenv("BACKLOT_API_KEY", raising=False)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["backlot", *arguments])
-        status: Any = 0
-        try:
-            main()
-        except SystemExit as ended:
-            status = ended.code or 0
-        return Done(int(status), *capfd.readouterr())
-
-    return run
+    typed = typing_in(tmp_path, monkeypatch, capfd)
+    return lambda *arguments: Done(*typed(*arguments))
 
 
 Types = Callable[..., Done]

@@ -65,7 +65,7 @@ def test_items_are_the_same_whatever_they_are_written_in(tmp_path: Path, name: s
         ("items.json", "{", "cannot be read"),
         ("items.csv", 'name,prompt\na,"b', "cannot be read"),
         ("items.csv", "name,prompt\na,b\nc,d,e", "item 2 has more cells than there are columns"),
-        ("items.yaml", "- name: a\n- name: b\n  name: c", "line 2: name is there twice"),
+        ("items.yaml", "- name: a\n- name: b\n  name: c", "name is here twice"),
         ("items.json", '[{"name": "a", "name": "b"}]', "of name, name one is there twice"),
         ("items.csv", "name,name,prompt\na,b,c", "of the columns name, name, prompt one is there twice"),
         ("items.yaml", "- a fox", "item 1 has no names in it"),

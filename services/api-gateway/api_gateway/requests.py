@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from math import isfinite
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -26,7 +25,7 @@ from api_gateway.kinds import (
 from api_gateway.money import micros
 from api_gateway.orders import Order
 from chassis.errors import BacklotError, FieldError
-from schemas.parts import ASSET_SIZES, AssetType, JobSpec, Kind, Route
+from schemas.parts import ASSET_SIZES, AssetType, JobSpec, Kind, Route, variable_text
 
 PROMPT_LIMIT = 4000
 CUSTOM_PROMPT_LIMIT = 500
@@ -51,15 +50,6 @@ def _no_null(text: str) -> str:
     return text
 
 
-def _as_text(value: Any) -> Any:
-    """A value of a variable as templates take it: JSON has numbers and truth values of its own."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float) and not isfinite(value):
-        raise ValueError("must be a finite number")
-    return str(value) if isinstance(value, int | float) else value
-
-
 def _not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be blank")
@@ -77,7 +67,7 @@ Text = Annotated[str, AfterValidator(_no_null)]
 Variable = Annotated[
     Text,
     StringConstraints(max_length=CUSTOM_PROMPT_LIMIT),
-    BeforeValidator(_as_text, json_schema_input_type=str | int | float | bool),
+    BeforeValidator(variable_text, json_schema_input_type=str | int | float | bool),
 ]
 Word = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,100}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]

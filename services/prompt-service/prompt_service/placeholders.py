@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from math import ceil, isfinite
-from typing import Annotated, Any, Literal, get_args
+from math import ceil
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from prompt_service.faults import Fault, raise_all
 from prompt_service.sanitizing import clean, is_visible
+from schemas.parts import variable_text
 
 MAX_VARIABLE = 500
 """The most characters that a variable may have."""
@@ -32,15 +33,6 @@ _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
 _YES_OR_NO = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 
 
-def as_text(value: Any) -> Any:
-    """YAML and JSON have numbers and truth values of their own; a variable is a text."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float) and not isfinite(value):
-        raise ValueError("must be a finite number")
-    return str(value) if isinstance(value, int | float) else value
-
-
 def _one_line(text: str) -> str:
     if not is_visible(text):
         raise ValueError("has characters that nobody can see")
@@ -49,7 +41,7 @@ def _one_line(text: str) -> str:
 
 Words = Annotated[str, StringConstraints(max_length=MAX_VARIABLE), AfterValidator(_one_line)]
 """What the author of a template writes, in one line."""
-Typed = Annotated[Words, BeforeValidator(as_text)]
+Typed = Annotated[Words, BeforeValidator(variable_text)]
 Bound = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 
 

@@ -9,15 +9,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from chassis.errors import FieldError, RemoteProblem
 from chassis.ids import uuid7
-from prompt_service.placeholders import MAX_VARIABLE, as_text
+from prompt_service.placeholders import MAX_VARIABLE
 from prompt_service.preparing import Looks, prompts_of
 from prompt_service.rendering import MAX_PARAGRAPHS, MAX_TEXT, NotFilled
 from prompt_service.templates import Template, Version
 from schemas.jobs import JobRequested
-from schemas.parts import JobSpec, PreparedItem
+from schemas.parts import JobSpec, PreparedItem, variable_text
 
 _Word = Annotated[str, StringConstraints(max_length=100)]
-_Value = Annotated[str, StringConstraints(max_length=MAX_VARIABLE), BeforeValidator(as_text)]
+_Value = Annotated[str, StringConstraints(max_length=MAX_VARIABLE), BeforeValidator(variable_text)]
 
 
 class PreviewBody(BaseModel):
