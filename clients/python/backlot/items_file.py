@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from chassis.yaml_file import StrictLoader
 
 TEXTS = ("group", "name", "prompt", "negative_prompt")
 NUMBERS = ("width", "height", "seed")
+_TOLD = 10
+"""At most so many faults are told at once."""
 
 
 class WrongItems(BacklotClientError):
@@ -25,7 +27,7 @@ class WrongItems(BacklotClientError):
 def read_items(path: Path) -> list[dict[str, Any]]:
     """The items as a manifest takes them: a list, or a list under `items`; of CSV, a row under the names of columns.
 
-    Raises `WrongItems` with the number of the item and what is wrong with it.
+    Raises `WrongItems` with the numbers of the items and what is wrong with them.
     """
     reads = _READS.get(path.suffix.lower())
     if reads is None:
@@ -41,10 +43,10 @@ def read_items(path: Path) -> list[dict[str, Any]]:
     # Without items a manifest makes its own: nobody who gives a file means that.
     if not isinstance(items, list) or not items:
         raise WrongItems(f"{path} is no list of items, nor has one under `items` and nothing beside it")
-    try:
-        return [_item(number, item) for number, item in enumerate(items, start=1)]
-    except WrongItems as wrong:
-        raise WrongItems(f"{path}: {wrong}") from wrong
+    faults = [fault for number, item in enumerate(items, start=1) for fault in _faults(number, item)]
+    if faults:
+        raise WrongItems("; ".join((f"{path}: {faults[0]}", *faults[1:_TOLD], *_rest(faults))))
+    return [{name: value for name, value in item.items() if value is not None} for item in items]
 
 
 def _yaml(text: str) -> Any:
@@ -90,17 +92,20 @@ def _number(cell: str) -> int | str:
         return cell
 
 
-def _item(number: int, item: Any) -> dict[str, Any]:
+def _faults(number: int, item: Any) -> Iterator[str]:
     if not isinstance(item, Mapping):
-        raise WrongItems(f"item {number} has no names in it")
-    given = {name: value for name, value in item.items() if value is not None}
-    for name, value in given.items():
+        yield f"item {number} has no names in it"
+        return
+    for name, value in item.items():
         if name not in {*TEXTS, *NUMBERS}:
-            raise WrongItems(f"item {number}: there is no {name!r}, only {', '.join((*TEXTS, *NUMBERS))}")
-        if name in TEXTS and not isinstance(value, str):
-            raise WrongItems(f"item {number}: {name} is no text: {value!r}; put it in quotes")
-        if name in NUMBERS and type(value) is not int:
-            raise WrongItems(f"item {number}: {name} is no whole number: {value!r}")
-    if "name" not in given:
-        raise WrongItems(f"item {number} has no name")
-    return given
+            yield f"item {number}: there is no {name!r}, only {', '.join((*TEXTS, *NUMBERS))}"
+        elif name in TEXTS and not isinstance(value, str | None):
+            yield f"item {number}: {name} is no text: {value!r}; put it in quotes"
+        elif name in NUMBERS and value is not None and type(value) is not int:
+            yield f"item {number}: {name} is no whole number: {value!r}"
+    if item.get("name") is None:
+        yield f"item {number} has no name"
+
+
+def _rest(faults: Sequence[str]) -> list[str]:
+    return [f"and {len(faults) - _TOLD} more"] if len(faults) > _TOLD else []

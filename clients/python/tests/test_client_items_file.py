@@ -83,6 +83,18 @@ def test_a_file_that_is_not_understood_says_where(tmp_path: Path, name: str, tex
     assert str(tmp_path / name) in str(caught.value)
 
 
+def test_all_that_is_wrong_is_told_at_once_up_to_ten_faults(tmp_path: Path) -> None:
+    with pytest.raises(WrongItems) as caught:
+        items_in(tmp_path, "items.yaml", "[{name: no, size: 3}, {name: b}, {prompt: c}]")
+    first, second, third = str(caught.value).removeprefix(f"{tmp_path / 'items.yaml'}: ").split("; ", 2)
+    assert first == "item 1: name is no text: False"
+    assert second.startswith("put it in quotes")
+    assert third.startswith("item 1: there is no 'size'")
+    assert third.endswith("; item 3 has no name")
+    with pytest.raises(WrongItems, match=r"item 10 has no name; and 2 more$"):
+        items_in(tmp_path, "many.yaml", "- prompt: a\n" * 12)
+
+
 def test_a_file_that_cannot_be_read_is_told_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
     for name in ("nowhere.yaml", "binary.csv"):

@@ -47,6 +47,5 @@ def preview(template: Template, body: PreviewBody, looks: Looks, user_id: UUID) 
     try:
         return prompts_of(job, looks, {(template.name, template.version): template}).items[0]
     except NotFilled as error:
-        raise RemoteProblem(
-            "INVALID_REQUEST", 422, str(error), errors=[FieldError(error.pointer, str(error))]
-        ) from error
+        errors = [FieldError(pointer, said) for pointer, said in error.faults.items()]
+        raise RemoteProblem("INVALID_REQUEST", 422, str(error), errors=errors) from error

@@ -7,7 +7,7 @@ close; colours, numbers, choices and what the request says of its kind have a fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prompt_service.kits import BrandKitBody
@@ -36,12 +36,14 @@ _EXPECTED: Mapping[Kind, tuple[str, ...]] = {Kind.SFX: (), Kind.MUSIC: ("tone",)
 class NotFilled(ValueError):
     """The template cannot be filled with what there is; says why in words that its user may see.
 
-    `pointer` is to the field of the request that is missing or wrong (RFC 6901).
+    `faults`: for each field of the request that is missing or wrong, a pointer to it (RFC 6901) and what is said of it.
     """
 
-    def __init__(self, template: Template, problem: str, pointer: str) -> None:
-        super().__init__(f"template {template.name} {template.version} {problem}")
-        self.pointer = pointer
+    def __init__(self, faults: Mapping[str, str]) -> None:
+        told = list(faults.values())[:_NAMED_AT_MOST]
+        more = f"; and {len(faults) - len(told)} more" if len(faults) > len(told) else ""
+        super().__init__("; ".join(told) + more)
+        self.faults = faults
 
 
 class MissingPlaceholder(NotFilled):
@@ -55,15 +57,16 @@ class MissingPlaceholder(NotFilled):
             "variable": (f"the variable {name}", f"/variables/{name}"),
             "request": (f"the field {field}", f"/{field}"),
         }[placeholder.source]
-        super().__init__(template, f"needs {needed}", pointer)
+        super().__init__({pointer: f"template {template.name} {template.version} needs {needed}"})
 
 
 class WrongValue(NotFilled):
     """A variable has a value that the template does not take. The value itself is not repeated."""
 
     def __init__(self, template: Template, name: str, placeholder: Placeholder) -> None:
-        problem = f"does not take this value of the variable {name}: it has to be {placeholder.allowed()}"
-        super().__init__(template, problem, f"/variables/{name}")
+        known = f"template {template.name} {template.version}"
+        problem = f"{known} does not take this value of the variable {name}: it has to be {placeholder.allowed()}"
+        super().__init__({f"/variables/{name}": problem})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ class Branded:
     """What of the kit no prompt of this template shows, in words."""
 
     def fill(self, text: str | None, variables: Mapping[str, str], asked: Mapping[str, str]) -> Rendered:
-        """The finished prompt. Raises `MissingPlaceholder` and `WrongValue`.
+        """The finished prompt. Raises `NotFilled`, for all that is missing or wrong at once.
 
         `asked` is what the request says of its kind, by the names in `placeholders.Asked`.
         """
@@ -103,9 +106,15 @@ class Branded:
         given = clean(text, limit=self.limit + _BEYOND, paragraphs=paragraphs) if text else ""
         shown = given[: self.limit].rstrip()
         filled = [self.pieces[0]]
+        wrong: list[NotFilled] = []
         for (name, placeholder), piece in zip(self.slots, self.pieces[1:], strict=True):
-            filled.append(self._value(name, placeholder, shown, variables, asked))
+            try:
+                filled.append(self._value(name, placeholder, shown, variables, asked))
+            except NotFilled as error:
+                wrong.append(error)
             filled.append(piece)
+        if wrong:
+            raise _together(wrong)
         headline = headline_of(shown) or self.headline
         return Rendered(
             prompt=_without_holes("".join(filled)),
@@ -210,6 +219,10 @@ def brand_value(kit: BrandKitBody, name: str) -> str:
     if isinstance(value, list):
         return ", ".join(value)
     return fence(value) if value else ""
+
+
+def _together(wrong: Sequence[NotFilled]) -> NotFilled:
+    return wrong[0] if len(wrong) == 1 else NotFilled({at: said for one in wrong for at, said in one.faults.items()})
 
 
 def _without_holes(prompt: str) -> str:

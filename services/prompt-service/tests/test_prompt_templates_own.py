@@ -234,31 +234,43 @@ async def test_a_number_may_be_sent_as_one(client: httpx.AsyncClient, stars: str
 
 
 async def test_a_preview_that_cannot_be_made_points_at_the_field(client: httpx.AsyncClient) -> None:
-    looped = {"base_prompt": "{looping} {size}", "placeholders": REQUIRED}
-    await make_template(client, POSTER | looped)
-    for name, body, pointer in [
-        ("poster", {}, "/loop"),
-        ("poster", {"loop": True}, "/variables/size"),
-        ("poster", {"loop": True, "variables": {"size": "large"}}, "/variables/size"),
-        ("image", {}, "/prompt"),
-        ("thumbnail", {}, "/brand_kit_id"),
+    await make_template(client, LOOPED)
+    for name, body, status, pointer in [
+        ("poster", {"variables": {"size": "3"}}, 422, "/loop"),
+        ("poster", {"loop": True}, 422, "/variables/size"),
+        ("poster", {"loop": True, "variables": {"size": "large"}}, 422, "/variables/size"),
+        ("image", {}, 422, "/prompt"),
+        ("image", {"prompt": "x", "brand_kit_id": NOBODY}, 404, "/brand_kit_id"),
+        ("image", {"prompt": "x", "style_capsule_id": NOBODY}, 404, "/style_capsule_id"),
+        ("thumbnail", {}, 422, "/brand_kit_id"),
     ]:
         refused = await client.post(f"/v1/templates/{name}/preview", json=body)
-        said = problem_of(refused, 422)
+        said = problem_of(refused, status)
         assert refused.json()["errors"] == [{"pointer": pointer, "detail": said}]
+
+
+async def test_all_that_a_template_lacks_is_told_at_once(client: httpx.AsyncClient) -> None:
+    await make_template(client, LOOPED)
+    refused = await client.post("/v1/templates/poster/preview", json={"variables": {"size": "large"}})
+    said = problem_of(refused, 422)
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["/loop", "/variables/size"]
+    assert said == "; ".join(error["detail"] for error in refused.json()["errors"])
+    assert said.startswith("template poster v1.0 needs the field loop; template poster v1.0 does not take this value")
 
 
 REQUIRED = {
     "looping": {"source": "request", "required": True},
     "size": {"source": "variable", "type": "integer", "required": True},
 }
+LOOPED = POSTER | {"base_prompt": "{looping} {size}", "placeholders": REQUIRED}
+NOBODY = str(uuid7())
 NO_PREVIEW: list[tuple[str, dict[str, Any], int, str]] = [
     ("nothing", {}, 404, "there is no template nothing v1.0 (TemplateNotFound)"),
     ("image", {"template_version": "v7.0"}, 404, "there is no template image v7.0 (TemplateNotFound)"),
     ("image", {}, 422, "template image v1.0 needs a prompt"),
     ("thumbnail", {}, 422, "template thumbnail v1.0 needs a brand kit"),
-    ("image", {"prompt": "x", "brand_kit_id": str(uuid7())}, 404, "there is no such brand kit"),
-    ("image", {"prompt": "x", "style_capsule_id": str(uuid7())}, 404, "there is no such style capsule"),
+    ("image", {"prompt": "x", "brand_kit_id": NOBODY}, 404, f"there is no brand kit {NOBODY}"),
+    ("image", {"prompt": "x", "style_capsule_id": NOBODY}, 404, f"there is no style capsule {NOBODY}"),
     ("image", {"colour": "red"}, 422, "/colour is not a known field"),
     ("poster", {"prompt": "x", "variables": {"count": "9"}}, 422, "it has to be a whole number from 1 to 5"),
 ]

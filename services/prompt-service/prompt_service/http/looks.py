@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.database import tenant_transaction
-from chassis.errors import NotFound
+from chassis.errors import FieldError, NotFound
 from chassis.http import Context, require_context
 from chassis.ids import uuid7
 from prompt_service.capsules import StyleCapsuleBody
@@ -56,7 +56,7 @@ def look_routes(shelf: Shelf[Any], prefix: str, engine: AsyncEngine, secret: Sec
         made, look_id = _parsed(shelf.body, body), uuid7()
         async with engine.begin() as conn:
             await shelf.add(conn, context.tenant_id, look_id, made)
-            return _shown(shelf, await shelf.read(conn, context.tenant_id, look_id))
+            return _shown(shelf, look_id, await shelf.read(conn, context.tenant_id, look_id))
 
     @router.get("")
     async def list_all(limit: Limit = 20, offset: Offset = 0, context: Context = asks) -> Page:
@@ -68,20 +68,20 @@ def look_routes(shelf: Shelf[Any], prefix: str, engine: AsyncEngine, secret: Sec
     @router.get("/{look_id}")
     async def show(look_id: UUID, context: Context = asks) -> dict[str, Any]:
         async with tenant_transaction(engine, context.tenant_id) as conn:
-            return _shown(shelf, await shelf.read(conn, context.tenant_id, look_id))
+            return _shown(shelf, look_id, await shelf.read(conn, context.tenant_id, look_id))
 
     @router.put("/{look_id}")
     async def replace(look_id: UUID, body: Annotated[Any, Body()], context: Context = asks) -> dict[str, Any]:
         made = _parsed(shelf.body, body)
         async with engine.begin() as conn:
             await shelf.add_version(conn, context.tenant_id, look_id, made)
-            return _shown(shelf, await shelf.read(conn, context.tenant_id, look_id))
+            return _shown(shelf, look_id, await shelf.read(conn, context.tenant_id, look_id))
 
     @router.delete("/{look_id}", status_code=204)
     async def delete(look_id: UUID, context: Context = asks) -> Response:
         async with engine.begin() as conn:
             if not await shelf.delete(conn, context.tenant_id, look_id):
-                raise _none(shelf)
+                raise unknown_look(shelf, look_id)
         return Response(status_code=204)
 
     @router.get("/{look_id}/versions")
@@ -90,19 +90,19 @@ def look_routes(shelf: Shelf[Any], prefix: str, engine: AsyncEngine, secret: Sec
             total = await shelf.how_many_versions(conn, context.tenant_id, look_id)
             found = await shelf.versions(conn, context.tenant_id, look_id, limit=limit, offset=offset)
         if total is None:
-            raise _none(shelf)
+            raise unknown_look(shelf, look_id)
         return Page(items=[_view(look) for look in found], total=total, limit=limit, offset=offset)
 
     @router.get("/{look_id}/versions/{version}")
     async def show_version(look_id: UUID, version: Version, context: Context = asks) -> dict[str, Any]:
         async with tenant_transaction(engine, context.tenant_id) as conn:
-            return _shown(shelf, await shelf.version(conn, context.tenant_id, look_id, version))
+            return _shown(shelf, look_id, await shelf.version(conn, context.tenant_id, look_id, version))
 
     @router.get("/{look_id}/uses")
     async def list_uses(look_id: UUID, limit: Limit = 20, offset: Offset = 0, context: Context = asks) -> Page:
         async with tenant_transaction(engine, context.tenant_id) as conn:
             if await shelf.how_many_versions(conn, context.tenant_id, look_id) is None:
-                raise _none(shelf)
+                raise unknown_look(shelf, look_id)
             found = await page_of_uses(conn, context.tenant_id, look_id, limit=limit, offset=offset)
             total = await count_uses(conn, context.tenant_id, look_id)
         return Page(items=[_use(use) for use in found], total=total, limit=limit, offset=offset)
@@ -118,14 +118,16 @@ def _parsed(model: type[B], body: Any) -> B:
         raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in problems]) from error
 
 
-def _shown(shelf: Shelf[Any], look: Look[Any] | None) -> dict[str, Any]:
+def _shown(shelf: Shelf[Any], look_id: UUID, look: Look[Any] | None) -> dict[str, Any]:
     if look is None:
-        raise _none(shelf)
+        raise unknown_look(shelf, look_id)
     return _view(look)
 
 
-def _none(shelf: Shelf[Any]) -> NotFound:
-    return NotFound(f"there is no such {shelf.word}")
+def unknown_look(shelf: Shelf[Any], look_id: UUID, *pointers: str) -> NotFound:
+    """What is said where there is none of this id; `pointers` are to the fields that named it (RFC 6901)."""
+    said = f"there is no {shelf.word} {look_id}"
+    return NotFound(said, errors=[FieldError(pointer, said) for pointer in pointers])
 
 
 def _view(look: Look[Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from chassis.database import tenant_transaction
 from chassis.errors import Conflict, FieldError, Invalid, NotFound
 from chassis.http import Context, require_context
 from prompt_service.differences import difference
+from prompt_service.http.looks import unknown_look
 from prompt_service.http.template_views import (
     DifferenceView,
     PreviewView,
@@ -217,15 +218,15 @@ async def _looks(engine: AsyncEngine, tenant_id: UUID, body: PreviewBody) -> Loo
     """The newest version of what the preview asks for, as a job would be accepted with it."""
     async with tenant_transaction(engine, tenant_id) as conn:
         return Looks(
-            kit=await _look(conn, BRAND_KITS, tenant_id, body.brand_kit_id),
-            capsule=await _look(conn, STYLE_CAPSULES, tenant_id, body.style_capsule_id),
+            kit=await _look(conn, BRAND_KITS, tenant_id, body.brand_kit_id, "/brand_kit_id"),
+            capsule=await _look(conn, STYLE_CAPSULES, tenant_id, body.style_capsule_id, "/style_capsule_id"),
         )
 
 
-async def _look(conn: AsyncConnection, shelf: Shelf[Any], tenant_id: UUID, look_id: UUID | None) -> Any:
+async def _look(conn: AsyncConnection, shelf: Shelf[Any], tenant_id: UUID, look_id: UUID | None, pointer: str) -> Any:
     if look_id is None:
         return None
     found = await shelf.read(conn, tenant_id, look_id)
     if found is None:
-        raise NotFound(f"there is no such {shelf.word}")
+        raise unknown_look(shelf, look_id, pointer)
     return found
