@@ -43,7 +43,7 @@ class Writer:
         if work is None:
             return False
         try:
-            await self._write(work)
+            status = await self._write(work)
         except NotNow as error:
             await self.notebook.released(work, error.seconds, failed=False)
         except Away as error:
@@ -55,24 +55,29 @@ class Writer:
         except LeaseLost:
             log.info("page_lease_lost", page_id=work.page_id)
         else:
-            took = await self.notebook.shown(work)
+            took = await self.notebook.shown(work, status)
             if took is not None and work.changed:
                 SHOWN.observe(took)
         return True
 
-    async def _write(self, work: Work) -> None:
-        """Writes what the page should show."""
+    async def _write(self, work: Work) -> str | None:
+        """Writes what the page should show; the status that it was given."""
         values = shown(self.columns, self.statuses, work.job, work.note, asking=work.asking)
         if not values or (not work.changed and not await self._is_overwritten(work, values)):
-            return
+            return None
+        # A status that stands there is not sent again: its user may have asked for more since it was read last.
+        if work.changed and values.get(self.columns.status) == work.status:
+            values.pop(self.columns.status, None)
         properties = written(work.types or await self._types(work), values)
         if self.columns.status in values and self.columns.status not in properties:
             raise Refused("no_status_column", f"the page has no status or select named {self.columns.status}")
         await paced(self.notebook, partial(self._update, work, properties))
+        status = values.get(self.columns.status)
+        return None if status is None else str(status)
 
     async def _update(self, work: Work, properties: Mapping[str, Any]) -> None:
         # Right before it is sent: whoever else has the page by now knows something newer.
-        if not await self.notebook.renewed(work):
+        if not await self.notebook.renewed(work, with_status=self.columns.status in properties):
             raise LeaseLost
         await self.notion.update(work.page_id, properties)
 

@@ -13,6 +13,7 @@ from chassis.ids import uuid7
 from chassis.testing import eventually
 from notion_connector.showing import JobFacts
 from notion_connector.store import jobs, pages, requests
+from schemas.results import JobSettled
 from tests.connector_house import House, completed, hear, house_in
 from tests.notion_stub import COLUMNS
 
@@ -240,6 +241,31 @@ async def test_an_answer_that_comes_after_the_next_request_does_not_hide_it(hous
     await replica.write()
     assert page.status == "Generating Assets"
     assert len(house.gateway.jobs) == 2
+
+
+async def test_a_bill_that_settles_after_the_next_request_does_not_hide_it(house: House) -> None:
+    """The request was not read yet, so that nobody but Notion knows of it."""
+    page, replica = house.notion.add(), house.replica()
+    await replica.look()
+    first = house.job_of(page)
+    await hear(replica, completed(first, page))
+    await replica.write()
+    house.notion.set(page, "Generate Assets")
+    await hear(replica, JobSettled(job_id=first, cost_micros=1_564_000, currency="USD"))
+    await replica.write()
+    assert (page.status, page.values["Total Cost"]) == ("Generate Assets", 1.564)
+    await replica.look()
+    assert page.statuses == ["Generating Assets", "Assets Ready", "Generating Assets"]
+    assert len(house.gateway.jobs) == 2
+
+
+async def test_who_is_refused_twice_is_told_so_twice(house: House) -> None:
+    page, replica = house.notion.add(), house.replica()
+    for asked in (1, 2):
+        house.notion.set(page, "Generate Assets")
+        house.gateway.refusals.append((422, "VALIDATION", "channel has to match"))
+        await replica.look()
+        assert page.statuses == ["Asset Error"] * asked
 
 
 async def test_a_page_that_waits_can_be_withdrawn(house: House) -> None:

@@ -267,6 +267,22 @@ async def test_who_lost_its_lease_writes_nothing(house: House) -> None:
     assert page.statuses == ["Assets Ready"]
 
 
+async def test_what_a_killed_writer_may_have_written_is_not_taken_for_what_the_page_shows(house: House) -> None:
+    """It had sent that the newer job is made, and not noted that it had."""
+    page, older, newer = house.notion.add(Status="Draft"), job_of(house), job_of(house)
+    killed, replica = house.replica(lease=0.001), house.replica()
+    await hear(replica, completed(older, page))
+    await replica.write()
+    await hear(replica, accepted(newer, page))
+    await replica.recogniser.step()
+    held = await killed.writer.notebook.next_page()
+    assert held is not None
+    await killed.writer._write(held)
+    await hear(replica, completed(newer, page))
+    await replica.write()
+    assert page.statuses == ["Assets Ready", "Generating Assets", "Assets Ready"]
+
+
 async def test_two_replicas_keep_one_pace_and_write_each_page_once(database_url: str) -> None:
     async with house_in(database_url, burst=3, per_second=3.0) as house:
         pages = [house.notion.add(Status="Draft") for _ in range(9)]

@@ -68,6 +68,7 @@ class Notebook:
         async with self._engine.begin() as conn:
             if await requests.end(conn, request):
                 await jobs.merge(conn, [JobFacts(job_id, request.page_id, "accepted")], ours=True)
+                await pages.free(conn, request.page_id)
                 await pages.change(conn, [request.page_id])
 
     async def busy(self, request: Request, words: str, seconds: float) -> None:
@@ -80,12 +81,14 @@ class Notebook:
         """There is no job of it, and the page says why."""
         async with self._engine.begin() as conn:
             if await requests.end(conn, request):
+                await pages.free(conn, request.page_id)
                 await pages.note(conn, request.page_id, Note(words, error=True))
 
     async def withdrawn(self, request: Request, *, by_hand: bool) -> None:
         """The page does not ask any more. `by_hand`: its status is somebody's own, and stays."""
         async with self._engine.begin() as conn:
             if await requests.end(conn, request):
+                await pages.free(conn, request.page_id)
                 await pages.note(conn, request.page_id, WITHDRAWN if by_hand else None)
 
     async def postponed(self, request: Request, seconds: float, *, anew: bool) -> None:
@@ -98,20 +101,20 @@ class Notebook:
         async with self._engine.begin() as conn:
             return await pages.claim(conn, lease_seconds=self._lease_seconds)
 
-    async def renewed(self, work: Work) -> bool:
-        """Makes the lease run from now; False when it was lost."""
+    async def renewed(self, work: Work, *, with_status: bool) -> bool:
+        """Makes the lease run from now; False when it was lost. `with_status`: a status is about to be sent."""
         async with self._engine.begin() as conn:
-            return await pages.renew(conn, work, lease_seconds=self._lease_seconds)
+            return await pages.renew(conn, work, lease_seconds=self._lease_seconds, with_status=with_status)
 
     async def learned(self, work: Work, types: Types) -> None:
         """The types of the page's columns, which are not asked for again until Notion refuses the page."""
         async with self._engine.begin() as conn:
             await pages.learn(conn, work, types)
 
-    async def shown(self, work: Work) -> float | None:
-        """The page shows it, after so many seconds; None when the lease was lost."""
+    async def shown(self, work: Work, status: str | None) -> float | None:
+        """The page shows it, and `status` if one was sent, after so many seconds; None when the lease was lost."""
         async with self._engine.begin() as conn:
-            return await pages.finish(conn, work)
+            return await pages.finish(conn, work, status)
 
     async def released(self, work: Work, seconds: float, *, failed: bool = True, doubt: float = 0.0) -> None:
         """Tried again after `seconds`. `doubt`: the write may yet arrive for so long."""

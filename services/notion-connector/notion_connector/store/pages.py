@@ -39,11 +39,13 @@ WHERE page_id = (
     WHERE (version > written OR doubtful_until IS NOT NULL) AND NOT given_up
         AND due_at <= clock_timestamp() AND leased_until <= clock_timestamp()
     ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING page_id, version, version > written AS changed, types, note, note_is_error, note_after, failures, refusal
+RETURNING page_id, version, version > written AS changed, types, note, note_is_error, note_after, failures, refusal,
+    CASE WHEN doubtful_until IS NULL THEN status END AS status
 """)
 
 _RENEW = text("""
-UPDATE page SET leased_until = clock_timestamp() + make_interval(secs => :lease)
+UPDATE page SET leased_until = clock_timestamp() + make_interval(secs => :lease),
+    status = CASE WHEN :with_status THEN NULL ELSE status END
 WHERE page_id = :page AND claim = :claim
 """)
 
@@ -60,6 +62,7 @@ _LEARN = text("UPDATE page SET types = CAST(:types AS jsonb) WHERE page_id = :pa
 _WRITTEN = text("""
 WITH before AS (SELECT written, changed_at FROM page WHERE page_id = :page)
 UPDATE page p SET written = :version, written_at = clock_timestamp(), leased_until = '-infinity', claim = NULL,
+    status = CASE WHEN p.version = :version THEN coalesce(:status, p.status) END,
     failures = 0, refused_since = NULL, refusal = NULL,
     doubtful_until = CASE WHEN p.doubtful_until > clock_timestamp() THEN p.doubtful_until END,
     due_at = CASE WHEN p.version > :version THEN clock_timestamp()
@@ -78,12 +81,16 @@ RETURNING given_up
 """)
 
 
+_FREE = text("UPDATE page SET status = NULL WHERE page_id = :page")
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """A leased page and all that decides what it shows.
 
     `changed`: it should show something new; else only a late write has to be looked for. `types`: of its columns, when
-    they are known. `refusal`: the code of the last refusal, if it is being refused.
+    they are known. `refusal`: the code of the last refusal, if it is being refused. `status`: the one of ours that it
+    shows, where that is known.
     """
 
     page_id: UUID
@@ -96,6 +103,7 @@ class Work:
     asking: bool
     failures: int
     refusal: str | None
+    status: str | None
 
 
 async def change(conn: AsyncConnection, pages: Collection[UUID]) -> None:
@@ -132,12 +140,18 @@ async def claim(conn: AsyncConnection, *, lease_seconds: float) -> Work | None:
         asking=await requests.asks(conn, row.page_id),
         failures=row.failures,
         refusal=row.refusal,
+        status=row.status,
     )
 
 
-async def renew(conn: AsyncConnection, work: Work, *, lease_seconds: float) -> bool:
-    """Makes the lease run from now; False when it was lost."""
-    values = {"page": work.page_id, "claim": work.claim, "lease": lease_seconds}
+async def free(conn: AsyncConnection, page_id: UUID) -> None:
+    """Its user has set the status of the page: what we wrote there before says nothing any more."""
+    await conn.execute(_FREE, {"page": page_id})
+
+
+async def renew(conn: AsyncConnection, work: Work, *, lease_seconds: float, with_status: bool) -> bool:
+    """Makes the lease run from now; False when it was lost. `with_status`: a status is about to be sent."""
+    values = {"page": work.page_id, "claim": work.claim, "lease": lease_seconds, "with_status": with_status}
     return (await conn.execute(_RENEW, values)).rowcount == 1
 
 
@@ -159,9 +173,10 @@ async def learn(conn: AsyncConnection, work: Work, types: Types) -> None:
     await conn.execute(_LEARN, {"page": work.page_id, "claim": work.claim, "types": json.dumps(dict(types))})
 
 
-async def finish(conn: AsyncConnection, work: Work) -> float | None:
-    """The page shows the version that was leased; after how many seconds, or None when the lease was lost."""
-    values = {"page": work.page_id, "claim": work.claim, "version": work.version}
+async def finish(conn: AsyncConnection, work: Work, status: str | None) -> float | None:
+    """The page shows the version that was leased, and `status` if one was sent; after how many seconds, or None when
+    the lease was lost."""
+    values = {"page": work.page_id, "claim": work.claim, "version": work.version, "status": status}
     took = (await conn.execute(_WRITTEN, values)).scalar()
     return None if took is None else float(took)
 
