@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,12 @@ from simulator.wire import CallbackAsk, Delivery
 if TYPE_CHECKING:
     from simulator.simulation import Simulation
 
+log = logging.getLogger(__name__)
+
 _AT_ONCE = 16
 _SECOND_COPY_AFTER_S = 0.05
 _OLD_S = 3600
+_AFTER_AN_ERROR_S = 1.0
 
 
 class Callbacks:
@@ -47,16 +51,23 @@ class Callbacks:
         await self._client.aclose()
 
     async def _run(self) -> None:
-        database, clock = self._simulation.database, self._simulation.clock
         while True:
-            self._look.clear()
-            now = clock.now()
-            found = await database.run(lambda connection, now=now: callbacks.due(connection, now, _AT_ONCE))  # type: ignore[misc]
-            if found:
-                await asyncio.gather(*map(self._try, found))
-                continue
-            moment = await database.run(lambda connection, now=now: callbacks.next_due(connection, now))  # type: ignore[misc]
-            await clock.until(moment, self._look)
+            try:
+                await self._step()
+            except Exception:
+                log.exception("a callback could not be made; they are looked at again in %g s", _AFTER_AN_ERROR_S)
+                await asyncio.sleep(_AFTER_AN_ERROR_S)
+
+    async def _step(self) -> None:
+        """Makes the calls that are due, or waits for the next one."""
+        database, clock = self._simulation.database, self._simulation.clock
+        self._look.clear()
+        now = clock.now()
+        found = await database.run(lambda connection: callbacks.due(connection, now, _AT_ONCE))
+        if found:
+            await asyncio.gather(*map(self._try, found))
+            return
+        await clock.until(await database.run(lambda connection: callbacks.next_due(connection, now)), self._look)
 
     async def _try(self, one: Callback) -> None:
         simulation = self._simulation
@@ -71,7 +82,8 @@ class Callbacks:
         if not attempt["delivered"] and len(one.attempts) < len(retries):
             again_at = simulation.clock.now() + retries[len(one.attempts)]
         copy_at = simulation.clock.now() + _SECOND_COPY_AFTER_S
-        twice = attempt["delivered"] and not one.attempts and generation.has("dup_webhook") is not None
+        again = any(earlier["delivered"] for earlier in one.attempts)
+        twice = attempt["delivered"] and not again and generation.has("dup_webhook") is not None
 
         def write(connection: sqlite3.Connection) -> None:
             callbacks.tried(connection, one, attempt, again_at=again_at)

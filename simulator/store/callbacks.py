@@ -31,7 +31,7 @@ def add(
 
 
 def add_copy(connection: sqlite3.Connection, one: Callback, *, due_at: float) -> None:
-    """The same call once more. Its attempts are not empty, so that a copy makes no copy."""
+    """The same call once more. Its attempts tell that it was delivered, so that a copy makes no copy."""
     connection.execute(
         "INSERT INTO callbacks (provider, external_id, stage, url, due_at, attempts) "
         "SELECT provider, external_id, stage, url, ?, attempts FROM callbacks WHERE callback = ?",

@@ -120,7 +120,7 @@ async def test_what_providers_call_at_the_gateway_ends_jobs_long_before_they_wou
             await asyncio.to_thread(say, kafka_bootstrap, envelope(job))
             async with asyncio.timeout(45):
                 assert await asyncio.to_thread(played, kafka_bootstrap, job.job_id, 4) == 4
-            outcomes = await applied(database_url, 5)
+            outcomes = await applied(database_url, simulator, 5)
 
     assert sorted(outcomes) == ["duplicate", "hinted", "hinted", "hinted", "linked"]
     assert len(simulator.bill()["lines"]) == 4
@@ -130,15 +130,17 @@ async def test_what_providers_call_at_the_gateway_ends_jobs_long_before_they_wou
     assert {each["status"] for each in tries} == {200}, "the gateway took every call the first time"
 
 
-async def applied(database: str, many: int) -> list[str]:
+async def applied(database: str, simulator: RunningSimulator, many: int) -> list[str]:
     """What became of the callbacks, when there are so many and all are done."""
+    found: list[str | None] = []
     conn = await asyncpg.connect(database)
     try:
         async with asyncio.timeout(20):
-            while True:
+            while len(found) != many or None in found:
                 found = [row["outcome"] for row in await conn.fetch("SELECT outcome FROM callbacks")]
-                if len(found) == many and None not in found:
-                    return found
                 await asyncio.sleep(0.05)
+    except TimeoutError:
+        pytest.fail(f"of {many} callbacks became {found}; the providers called: {simulator.get('callbacks')}")
     finally:
         await conn.close()
+    return [outcome for outcome in found if outcome]
