@@ -55,7 +55,7 @@ class Callbacks:
             try:
                 await self._step()
             except Exception:
-                log.exception("a callback could not be made; they are looked at again in %g s", _AFTER_AN_ERROR_S)
+                log.exception("callback_unexpected_error")
                 await asyncio.sleep(_AFTER_AN_ERROR_S)
 
     async def _step(self) -> None:

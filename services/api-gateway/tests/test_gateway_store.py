@@ -99,6 +99,9 @@ def _shuffled(events: list[Event]) -> list[Event]:
 
 
 def _without_ids(value: object) -> object:
+    """Nor what follows from ids: the signature of an address is over the asset's."""
+    if isinstance(value, str):
+        return value.partition("?")[0] if value.startswith("https://") else value
     if isinstance(value, dict):
         hidden = {"asset_id", "id", "job_id", "url", "created_at"}
         return {name: _without_ids(part) for name, part in value.items() if name not in hidden}
