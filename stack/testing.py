@@ -22,7 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import OFFSET_END, NewTopic, TopicPartition
 
 from stack.kafka import SETTINGS, Kafka
 from stack.ports import free_ports
@@ -82,6 +82,20 @@ class KafkaServer:
         while not _is_served(admin, name, partitions):  # the controller has it, the broker hears of it a moment later
             assert time.monotonic() < deadline, f"topic {name} did not appear"
             time.sleep(0.01)
+
+    def empty(self) -> None:
+        """Delete what stands on the topics that every service knows by name; those of a test are its own anyhow."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        topics = admin.list_topics(timeout=10).topics
+        all_of_it = [
+            TopicPartition(name, partition, OFFSET_END)
+            for name, topic in topics.items()
+            if name.startswith("backlot.")
+            for partition in topic.partitions
+        ]
+        if all_of_it:
+            for done in admin.delete_records(all_of_it, operation_timeout=30).values():
+                done.result(30)
 
 
 def _is_served(admin: AdminClient, topic: str, partitions: int) -> bool:
@@ -165,7 +179,8 @@ def database_url(postgres_server: PostgresServer, empty_database: EmptyDatabase)
 
 @pytest.fixture
 def kafka_bootstrap(kafka_server: KafkaServer) -> str:
-    """host:port of the session's broker."""
+    """host:port of the session's broker, on which nothing is left of the tests before."""
+    kafka_server.empty()
     return kafka_server.bootstrap
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from stack.testing import TopicFactory
+from stack.testing import KafkaServer, TopicFactory
+from tests.kafka_client import read
 
 pytestmark = pytest.mark.integration
 
@@ -49,6 +51,22 @@ async def test_a_topic_nobody_made_is_not_made_by_writing_to_it(kafka_bootstrap:
     admin.list_topics("nobody-made-this", timeout=10)
 
     assert "nobody-made-this" not in admin.list_topics(timeout=10).topics
+
+
+KNOWN = "backlot.fixture-test"
+
+
+def test_what_a_test_leaves_on_a_topic_that_services_know(kafka_server: KafkaServer, kafka_bootstrap: str) -> None:
+    kafka_server.create_topic(KNOWN, 2, {})
+    producer = Producer({"bootstrap.servers": kafka_bootstrap})
+    for partition in range(2):
+        producer.produce(KNOWN, b"a job", partition=partition)
+    assert producer.flush(30) == 0
+    assert len(read(kafka_bootstrap, [KNOWN])) == 2
+
+
+def test_is_not_heard_by_the_next_test(kafka_bootstrap: str) -> None:
+    assert read(kafka_bootstrap, [KNOWN]) == []
 
 
 async def test_what_is_written_to_a_topic_is_read_from_it(kafka_bootstrap: str, kafka_topic: TopicFactory) -> None:
