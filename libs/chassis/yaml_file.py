@@ -54,7 +54,7 @@ def read_yaml(raw: bytes, cls: type[M], *, place: str, faults: Callable[[M], Ite
         found = cls.model_validate(said)
         problems = [_located(tree, *fault) for fault in faults(found)]
     except yaml.YAMLError as error:
-        raise BrokenYaml(place, [_not_yaml(error)]) from error
+        raise BrokenYaml(place, [yaml_fault(error)]) from error
     except RecursionError as error:
         raise BrokenYaml(place, [YamlFault(None, (), "is nested too deeply")]) from error
     except ValidationError as error:
@@ -78,7 +78,8 @@ class StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _not_yaml(error: yaml.YAMLError) -> YamlFault:
+def yaml_fault(error: yaml.YAMLError) -> YamlFault:
+    """What a loader has to say of a text, in one line."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return YamlFault(None, (), f"is not YAML: {' '.join(str(error).split())}")
     said = ", ".join(filter(None, (error.context, error.problem)))

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from backlot.errors import BacklotClientError
-from chassis.yaml_file import StrictLoader
+from chassis.yaml_file import StrictLoader, yaml_fault
 
 TEXTS = ("group", "name", "prompt", "negative_prompt")
 NUMBERS = ("width", "height", "seed")
@@ -45,7 +45,8 @@ def read_items(path: Path) -> list[dict[str, Any]]:
         raise WrongItems(f"{path} is no list of items, nor has one under `items` and nothing beside it")
     faults = [fault for number, item in enumerate(items, start=1) for fault in _faults(number, item)]
     if faults:
-        raise WrongItems("; ".join((f"{path}: {faults[0]}", *faults[1:_TOLD], *_rest(faults))))
+        more = [f"and {len(faults) - _TOLD} more"] if len(faults) > _TOLD else []
+        raise WrongItems(f"{path}: {'; '.join((*faults[:_TOLD], *more))}")
     return [{name: value for name, value in item.items() if value is not None} for item in items]
 
 
@@ -53,7 +54,7 @@ def _yaml(text: str) -> Any:
     try:
         return StrictLoader(text).get_single_data()
     except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(str(yaml_fault(error))) from error
 
 
 def _json(text: str) -> Any:
@@ -105,7 +106,3 @@ def _faults(number: int, item: Any) -> Iterator[str]:
             yield f"item {number}: {name} is no whole number: {value!r}"
     if item.get("name") is None:
         yield f"item {number} has no name"
-
-
-def _rest(faults: Sequence[str]) -> list[str]:
-    return [f"and {len(faults) - _TOLD} more"] if len(faults) > _TOLD else []
