@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from notion_connector.columns import Types
 from notion_connector.showing import JobFacts, Note
@@ -66,9 +66,8 @@ class Notebook:
     async def accepted(self, request: Request, job_id: UUID) -> None:
         """There is a job of it."""
         async with self._engine.begin() as conn:
-            if await requests.end(conn, request):
+            if await _answered(conn, request):
                 await jobs.merge(conn, [JobFacts(job_id, request.page_id, "accepted")], ours=True)
-                await pages.free(conn, request.page_id)
                 await pages.change(conn, [request.page_id])
 
     async def busy(self, request: Request, words: str, seconds: float) -> None:
@@ -80,15 +79,13 @@ class Notebook:
     async def declined(self, request: Request, words: str) -> None:
         """There is no job of it, and the page says why."""
         async with self._engine.begin() as conn:
-            if await requests.end(conn, request):
-                await pages.free(conn, request.page_id)
+            if await _answered(conn, request):
                 await pages.note(conn, request.page_id, Note(words, error=True))
 
     async def withdrawn(self, request: Request, *, by_hand: bool) -> None:
         """The page does not ask any more. `by_hand`: its status is somebody's own, and stays."""
         async with self._engine.begin() as conn:
-            if await requests.end(conn, request):
-                await pages.free(conn, request.page_id)
+            if await _answered(conn, request):
                 await pages.note(conn, request.page_id, WITHDRAWN if by_hand else None)
 
     async def postponed(self, request: Request, seconds: float, *, anew: bool) -> None:
@@ -141,3 +138,12 @@ class Notebook:
         """The job is somebody else's."""
         async with self._engine.begin() as conn:
             await jobs.forget(conn, job_id)
+
+
+async def _answered(conn: AsyncConnection, request: Request) -> bool:
+    """The request has its answer, and what its user set the status to is nothing of ours; False when the lease was
+    lost."""
+    if not await requests.end(conn, request):
+        return False
+    await pages.free(conn, request.page_id)
+    return True
