@@ -1,7 +1,8 @@
 """Fixtures with the real Kafka and the real PostgreSQL, loaded by the root ``conftest.py``.
 
 One server of each kind per test session, started when the first test asks for it: in containers when a Docker engine
-answers, otherwise as child processes of ours. Every test gets a database and topics of its own.
+answers, otherwise as child processes of ours. Every test gets a database and topics of its own; the topics that
+services know by name are empty when it begins.
 """
 
 from __future__ import annotations
