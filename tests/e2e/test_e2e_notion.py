@@ -72,8 +72,12 @@ async def test_a_page_gets_its_22_pictures_and_a_second_request_pays_for_none(
         await until(cost_is_final, "the page does not show the final cost")
         notion.set(page, "Generate Assets")
         await shows(page, "Assets Ready", within=60)
-        figures = (page.values["Assets Generated"], page.values["Assets Skipped"])
-        assert (figures, page.statuses) == ((0, 22), ["Generating Assets", "Assets Ready"] * 2)
+        # At Notion's pace the newest state alone is written: with nothing to make the job may have ended before its
+        # beginning could be told.
+        told = page.statuses[2:]
+        assert told in (["Assets Ready"], ["Generating Assets", "Assets Ready"]), told
+        assert page.values["Job ID"] != job["id"], "the request became a job of its own"
+        assert (page.values["Assets Generated"], page.values["Assets Skipped"]) == (0, 22)
         assert page.values["Total Cost"] == 0
 
 
