@@ -259,6 +259,21 @@ async def test_a_bill_that_settles_after_the_next_request_does_not_hide_it(house
     assert len(house.gateway.jobs) == 2
 
 
+async def test_a_bill_that_settles_while_the_end_is_being_written_does_not_hide_the_next_request(house: House) -> None:
+    page, replica = house.notion.add(), house.replica()
+    await replica.look()
+    first = house.job_of(page)
+    await hear(replica, completed(first, page))
+    work = await replica.writer.notebook.next_page()
+    assert work is not None
+    status = await replica.writer._write(work)
+    await hear(replica, JobSettled(job_id=first, cost_micros=1_564_000, currency="USD"))
+    await replica.writer.notebook.shown(work, status)
+    house.notion.set(page, "Generate Assets")
+    await replica.write()
+    assert (page.status, page.values["Total Cost"]) == ("Generate Assets", 1.564)
+
+
 async def test_who_is_refused_twice_is_told_so_twice(house: House) -> None:
     page, replica = house.notion.add(), house.replica()
     for asked in (1, 2):

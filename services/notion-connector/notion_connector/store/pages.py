@@ -62,7 +62,7 @@ _LEARN = text("UPDATE page SET types = CAST(:types AS jsonb) WHERE page_id = :pa
 _WRITTEN = text("""
 WITH before AS (SELECT written, changed_at FROM page WHERE page_id = :page)
 UPDATE page p SET written = :version, written_at = clock_timestamp(), leased_until = '-infinity', claim = NULL,
-    status = CASE WHEN p.version = :version THEN coalesce(:status, p.status) END,
+    status = CASE WHEN p.status = '' THEN NULL ELSE coalesce(:status, p.status) END,
     failures = 0, refused_since = NULL, refusal = NULL,
     doubtful_until = CASE WHEN p.doubtful_until > clock_timestamp() THEN p.doubtful_until END,
     due_at = CASE WHEN p.version > :version THEN clock_timestamp()
@@ -81,7 +81,8 @@ RETURNING given_up
 """)
 
 
-_FREE = text("UPDATE page SET status = NULL WHERE page_id = :page")
+# Empty and not null: a write under way whose answer comes after this does not know the status either.
+_FREE = text("UPDATE page SET status = '' WHERE page_id = :page")
 
 
 @dataclass(frozen=True, slots=True)
